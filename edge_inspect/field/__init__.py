@@ -1,0 +1,1 @@
+"""What is run on the device by hand, without torch and onnx."""

@@ -1,0 +1,202 @@
+"""`engines/<model>/`: the files a model is handed over in, and the proof that they are the ones that were made.
+
+`model.onnx` takes one uint8 image `frame` (1, H, W, C) and gives `score_map` (1, 1, h, w) float32, already smoothed, and
+`image_score` (1,) float32. `golden.npz` holds golden frames and what the reference runtime said of them.
+`manifest.json` names both with their hashes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from edge_inspect.datatypes import ScoreMap, UInt8Image
+from edge_inspect.errors import EngineError
+
+MODEL_FILE = "model.onnx"
+GOLDEN_FILE = "golden.npz"
+MANIFEST_FILE = "manifest.json"
+
+
+class _Recorded(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ImageSize(_Recorded):
+    """Size of the network's image."""
+
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+    channels: Literal[1, 3]
+
+
+class MapSize(_Recorded):
+    """Size of the score map [cells]."""
+
+    width: int = Field(gt=0)
+    height: int = Field(gt=0)
+
+
+class Training(_Recorded):
+    """What the model was made from."""
+
+    images: int = Field(ge=0)
+    fingerprint: str
+    """Hash over the sorted hashes of the training images' pixels."""
+
+
+class Manifest(_Recorded):
+    """What stands in `manifest.json`.
+
+    `image_score` says what the graph's second output is: "map maximum" is the maximum of the score map, and then a
+    masked recipe takes the maximum over the searched cells instead; "own" cannot be masked.
+    """
+
+    format: Literal[1] = 1
+    model: str
+    family: str
+    input: ImageSize
+    score_map: MapSize
+    image_score: Literal["map maximum", "own"]
+    score_meaning: str
+    training: Training
+    files: dict[str, str]
+    software: str
+    created_at: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Golden:
+    """Golden frames and the reference's answers.
+
+    Attributes:
+        images: (n, H, W, C) uint8, at the network's size.
+        maps: (n, h, w) float32.
+        scores: (n,) float32.
+    """
+
+    images: UInt8Image
+    maps: ScoreMap
+    scores: ScoreMap
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ModelFolder:
+    """A verified model folder: every file in it has the hash its manifest names."""
+
+    path: Path
+    manifest: Manifest
+
+    @property
+    def model_file(self) -> Path:
+        """The ONNX file."""
+        return self.path / MODEL_FILE
+
+    @property
+    def engine_sha256(self) -> str:
+        """Hash of the ONNX file: the engine's identity in thresholds and records."""
+        return self.manifest.files[MODEL_FILE]
+
+    def load_golden(self) -> Golden:
+        """Read the golden frames.
+
+        Raises:
+            EngineError: `golden.npz` is not one of ours.
+        """
+        try:
+            with np.load(io.BytesIO((self.path / GOLDEN_FILE).read_bytes()), allow_pickle=False) as arrays:
+                return Golden(images=arrays["images"], maps=arrays["maps"], scores=arrays["scores"])
+        except (OSError, ValueError, KeyError) as error:
+            raise EngineError(f"{self.path / GOLDEN_FILE}: not golden frames: {error}; teach or export the model again") from error
+
+
+def open_model_folder(path: Path) -> ModelFolder:
+    """Read the manifest and verify the hash of every file it names.
+
+    Raises:
+        EngineError: the folder, its manifest or a file is missing or is not the one that was made.
+    """
+    manifest = _load_manifest(path / MANIFEST_FILE)
+    for name, wanted in manifest.files.items():
+        _verify(path, name, wanted)
+    for name in (MODEL_FILE, GOLDEN_FILE):
+        if name not in manifest.files:
+            raise EngineError(f"{path / MANIFEST_FILE}: names no {name}; teach or export the model again")
+    return ModelFolder(path=path, manifest=manifest)
+
+
+def write_model_folder(
+    path: Path,
+    *,
+    onnx_bytes: bytes,
+    golden: Golden,
+    model: str,
+    family: str,
+    input_size: ImageSize,
+    image_score: Literal["map maximum", "own"],
+    score_meaning: str,
+    training: Training,
+    software: str,
+    created_at: datetime,
+) -> ModelFolder:
+    """Write model, golden frames and manifest; the manifest comes last, so that a cut leaves no valid folder.
+
+    Raises:
+        EngineError: the folder cannot be written.
+    """
+    archive = io.BytesIO()
+    np.savez_compressed(archive, images=golden.images, maps=golden.maps, scores=golden.scores)
+    files = {MODEL_FILE: onnx_bytes, GOLDEN_FILE: archive.getvalue()}
+    manifest = Manifest(
+        model=model,
+        family=family,
+        input=input_size,
+        score_map=MapSize(width=golden.maps.shape[2], height=golden.maps.shape[1]),
+        image_score=image_score,
+        score_meaning=score_meaning,
+        training=training,
+        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        software=software,
+        created_at=created_at,
+    )
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        (path / MANIFEST_FILE).unlink(missing_ok=True)
+        for name, content in files.items():
+            (path / name).write_bytes(content)
+        (path / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise EngineError(f"{path}: the model cannot be written: {error.strerror}; check space and permissions") from error
+    return ModelFolder(path=path, manifest=manifest)
+
+
+def _load_manifest(path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise EngineError(f"{path}: cannot be read: {error.strerror}; is {path.parent} a model folder?") from error
+    except (ValueError, ValidationError) as error:
+        first = " ".join(str(error).split())[:200]
+        raise EngineError(f"{path}: not a manifest of this version: {first}; teach or export the model again") from error
+
+
+def _verify(folder: Path, name: str, wanted: str) -> None:
+    if Path(name).name != name:
+        raise EngineError(f"{folder / MANIFEST_FILE}: names {name!r}, which is not a plain file name; do not trust this model")
+    try:
+        got = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    except OSError as error:
+        raise EngineError(f"{folder / name}: cannot be read: {error.strerror}; copy the whole model folder again") from error
+    if got != wanted:
+        raise EngineError(
+            f"{folder / name}: is not the file that was made: hash {got[:12]}, the manifest says {wanted[:12]}; "
+            "copy the whole model folder again"
+        )

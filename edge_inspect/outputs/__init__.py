@@ -1,0 +1,1 @@
+"""Where inspections are recorded: one module per kind of record, all behind `protocols.Output`."""

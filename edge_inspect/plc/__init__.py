@@ -1,0 +1,1 @@
+"""The wire to the machine: a pure handshake and the protocols that carry it."""

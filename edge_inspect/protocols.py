@@ -1,0 +1,98 @@
+"""The doors: what a camera, a runtime, an output and a PLC wire must offer. No base class to inherit.
+
+A third party writes a class with these methods, a factory that takes the options as keyword arguments and returns a
+context manager, and one entry point in its own setup.cfg (`edge_inspect.cameras = linescan = acme:open_camera`).
+`edge_inspect.testing` holds the checks that every adapter must pass, ours included.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from edge_inspect.datatypes import Frame, Inspection, Placement, PlcRequest, Scores, UInt8Image
+
+
+@runtime_checkable
+class Camera(Protocol):
+    """Delivers frames, one part each."""
+
+    def grab(self, timeout_s: float) -> Frame | None:
+        """Wait for the next part's frame; a camera triggered by software exposes now.
+
+        Args:
+            timeout_s: longest wait [s].
+
+        Returns:
+            The frame, or None when nothing was triggered within the time (an idle line is no fault).
+
+        Raises:
+            FrameLost: a part was exposed but its frame is lost or unreadable. The next call goes on with the next part.
+            CameraError: the camera is away. The call may be repeated; the camera reconnects by itself.
+        """
+
+
+@runtime_checkable
+class Runtime(Protocol):
+    """An opened engine."""
+
+    def infer(self, pixels: UInt8Image, placement: Placement) -> Scores:
+        """Warp the frame's pixels onto the network's image and run the graph.
+
+        Args:
+            pixels: (H, W, C) uint8, C is 1 or 3 (RGB).
+            placement: where the network's image lies in the frame.
+
+        Returns:
+            Score map (h, w) float32 and image score, as the graph gave them; the caller owns the arrays.
+
+        Raises:
+            EngineError: the library failed. A map that is not finite is returned as it is; the decision faults it.
+        """
+
+
+@runtime_checkable
+class Output(Protocol):
+    """A record of inspections."""
+
+    def emit(self, inspection: Inspection) -> None:
+        """Record one inspection; delivered when it returns.
+
+        Raises:
+            OutputError: it was not recorded, with the reason. The next call tries again from scratch.
+        """
+
+
+@runtime_checkable
+class Plc(Protocol):
+    """An output that also listens. Its own thread keeps the deadline: it says FAULT while the engine is still busy."""
+
+    def ready(self, is_ready: bool, reason: str = "") -> None:
+        """Say whether the station can take a trigger now; `reason` is why not."""
+
+    def poll(self, timeout_s: float) -> PlcRequest | None:
+        """Wait for the next request of the PLC; None when there was none within `timeout_s` [s].
+
+        Raises:
+            PlcError: the wire is broken.
+        """
+
+    def begin(self, deadline_ns: int) -> int:
+        """Tell the wire that the camera saw a part by itself.
+
+        Args:
+            deadline_ns: when the wire must say FAULT by itself (monotonic clock) [ns].
+
+        Returns:
+            The acquisition count to put into the inspection.
+        """
+
+    def emit(self, inspection: Inspection) -> None:
+        """Publish the verdict of `inspection.acquisition`; visible to the PLC when it returns.
+
+        Raises:
+            DeadlineMissed: the wire has already said FAULT for this acquisition.
+            PlcError: the wire is broken.
+        """
+
+    def answer(self, request: PlcRequest, *, job: int, error: str = "") -> None:
+        """Finish a job change: `job` is the one that runs now; `error` is why the wanted one does not."""

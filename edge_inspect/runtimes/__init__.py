@@ -1,0 +1,1 @@
+"""Opened engines: one module per inference library, all behind `protocols.Runtime`."""

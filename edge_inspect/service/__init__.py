@@ -1,0 +1,1 @@
+"""What the machine around the station sees: live status, health, systemd."""

@@ -1,0 +1,93 @@
+"""`thresholds.json`: the limits a part is held against, bound to the engine and the recipe they were made for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from edge_inspect.errors import ConfigError
+
+
+class Sample(BaseModel):
+    """The good parts a threshold was taken from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: int = Field(ge=0)
+    fingerprint: str
+    minimum: float
+    median: float
+    maximum: float
+
+
+class Thresholds(BaseModel):
+    """What stands in `thresholds.json`. Scores are in engine units.
+
+    `promise` is the sentence a person may rely on, with its bound; it never says more than the sample carries.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    format: Literal[1] = 1
+    image_threshold: float
+    pixel_threshold: float
+    engine_sha256: str
+    recipe_sha256: str
+    rule: str
+    promise: str
+    false_reject_bound: float | None = Field(default=None, ge=0, le=1)
+    sample: Sample
+    made_at: AwareDatetime
+    software: str
+
+    @property
+    def calibration_id(self) -> str:
+        """Short name of exactly these thresholds, for records."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+def load_thresholds(path: Path, *, engine_sha256: str, recipe_sha256: str) -> Thresholds:
+    """Read the thresholds and refuse those made for another engine or recipe.
+
+    Raises:
+        ConfigError: unreadable, or made for another engine or recipe (both hashes, and what to do).
+    """
+    try:
+        thresholds = Thresholds.model_validate(json.loads(path.read_bytes()))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}; teach the part, or calibrate it") from error
+    except (ValueError, ValidationError) as error:
+        raise ConfigError(f"{path}: not thresholds of this version: {' '.join(str(error).split())[:200]}; calibrate the part") from error
+    _refuse_another(path, "engine", made_for=thresholds.engine_sha256, running=engine_sha256)
+    _refuse_another(path, "recipe", made_for=thresholds.recipe_sha256, running=recipe_sha256)
+    return thresholds
+
+
+def save_thresholds(path: Path, thresholds: Thresholds) -> None:
+    """Write the thresholds in one step: a reader sees the old file or the new one, also after a power cut.
+
+    Raises:
+        ConfigError: the file cannot be written.
+    """
+    beside = path.with_name(path.name + ".new")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with beside.open("w", encoding="utf-8") as file:
+            file.write(thresholds.model_dump_json(indent=2) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
+
+
+def _refuse_another(path: Path, what: str, *, made_for: str, running: str) -> None:
+    if made_for != running:
+        raise ConfigError(
+            f"{path}: made for {what} {made_for[:12]}, but {running[:12]} is running; calibrate the part again with this {what}"
+        )
