@@ -1,0 +1,88 @@
+"""docs/modbus.md, written from the table that the server serves. `tools/generate_modbus_map` puts it in its place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from edge_inspect.plc.registers import CONTROL, CONTROL_COUNT, STATUS, STATUS_COUNT, STATUS_START, Row
+from edge_inspect.plc.results import BUFFER
+from edge_inspect.plc.signals import TROUBLE_MEANING
+
+HEAD = f"""# Modbus TCP: the register map
+
+Written by `tools/generate_modbus_map` from `edge_inspect/plc/registers.py`; do not edit it here.
+
+The station is the server (slave), the PLC the client (master). Signals, order and behaviour follow the block of a Cognex
+In-Sight camera.
+
+* Addresses are zero-based, as they travel on the wire. Where your PLC or tool counts from 1 or from 40001, add 1 or 40001.
+* Every register can be read as holding register (function 3) and as input register (4), every bit as coil (1) and as
+  discrete input (2) at address 16 x register + bit. Only the control registers can be written (functions 5, 6, 15, 16, 22, 23);
+  a write anywhere else is refused with exception 2, *illegal data address*, and changes nothing.
+* **Read the whole status block in one read**: {STATUS_COUNT} registers from {STATUS_START}. It is from one instant; two reads are not.
+* Numbers of two registers have the high word first (ABCD).
+* The unit is the one in `station.yaml` (1), and 255 always; any other gets exception 11. `unit: 0` answers to every unit.
+"""
+
+SEQUENCE = f"""## The handshake
+
+1. Set `trigger_enable`, wait for `trigger_ready`.
+2. Raise `trigger`. The station raises `trigger_ack`; `acquisition_id` is this part's number. If it raises
+   `missed_acquisition` instead, the part was not inspected and its result is FAULT, under an acquisition of its own.
+3. Drop `trigger`; `trigger_ack` falls. The part may move when `exposure_complete` is on.
+4. When `results_valid` is on, read the block: `inspection_id` says which part it is, `result_code` what it is.
+   **Only 1 is a good part.** At the deadline the station says 3 (FAULT) by itself; there is a result for every trigger.
+5. Raise `results_ack`: `results_valid` falls, and `result_code` and `job_pass` with it; the other words stay.
+   Drop `results_ack`: the next result is shown.
+
+With `buffer_results_enable` up to {BUFFER} results wait; when one more comes, the oldest that is not shown is thrown away.
+Without it a new result takes the place of one that was not acknowledged yet: leave it off only where the PLC is always faster.
+Both are counted in `overrun`, and `results_buffer_overrun` is on until a result comes that throws away none.
+
+Job change: write `job`, raise `execute_command`, wait for `command_completed` or `command_failed`, drop it.
+Control registers keep their values when the PLC disconnects; nothing is triggered or acknowledged by a lost connection.
+"""
+
+
+def modbus_document() -> str:
+    """The text of docs/modbus.md."""
+    return "\n".join([HEAD, *_control(), *_status(), *_troubles(), SEQUENCE])
+
+
+def _control() -> Iterator[str]:
+    yield f"## Control: written by the PLC, registers 0 to {CONTROL_COUNT - 1}\n"
+    yield from _table(CONTROL)
+
+
+def _status() -> Iterator[str]:
+    yield f"## Status and result: shown by the station, registers {STATUS_START} to {STATUS_START + STATUS_COUNT - 1}\n"
+    yield from _table(STATUS)
+
+
+def _table(rows: tuple[Row, ...]) -> Iterator[str]:
+    yield "| register | bit | coil | name | type | meaning |"
+    yield "|---|---|---|---|---|---|"
+    for row in rows:
+        yield f"| {_span(row.address, row.registers)} | {_bits(row)} | {_coils(row)} | `{row.name}` | {row.kind} | {row.meaning} |"
+    yield ""
+
+
+def _bits(row: Row) -> str:
+    return "" if row.bit is None else _span(row.bit, row.width)
+
+
+def _coils(row: Row) -> str:
+    return "" if row.bit is None else _span(16 * row.address + row.bit, row.width)
+
+
+def _span(first: int, count: int) -> str:
+    return str(first) if count == 1 else f"{first}-{first + count - 1}"
+
+
+def _troubles() -> Iterator[str]:
+    yield "## Error and fault codes\n"
+    yield "| code | meaning |"
+    yield "|---|---|"
+    for code, meaning in TROUBLE_MEANING.items():
+        yield f"| {code.value} | {meaning} |"
+    yield ""

@@ -1,0 +1,164 @@
+"""A Modbus TCP server in its own thread that shows one list of registers and hands over what is written. Knows no handshake.
+
+The registers are asked for when a client reads, all at once, so a reader never sees half of an old and half of a new
+result, and nothing has to be copied to the server in time. A write is handed over before it is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+
+from pymodbus.constants import ExcCodes
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+from edge_inspect.errors import PlcError
+from edge_inspect.plc.registers import CONTROL_COUNT, CONTROL_START, STATUS_COUNT, STATUS_START
+
+EVERY_UNIT = 0
+NOT_SIGNIFICANT_UNIT = 255
+"""A client that talks to a station directly may send it (Modbus Messaging on TCP/IP Implementation Guide 1.0b, 4.4.1.2)."""
+COIL_FUNCTIONS = frozenset({1, 2, 5, 15})
+KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
+"""A PLC that lost its power says no goodbye: its connection is given up after 45 s [s, s, count]."""
+
+logger = logging.getLogger(__name__)
+
+
+class ModbusServer:
+    """Serves until it is closed.
+
+    Attributes:
+        port: the port it listens on.
+        clients: how many clients are connected.
+    """
+
+    def __init__(self, *, host: str, port: int, unit: int, read: Callable[[], list[int]], write: Callable[[list[int]], None]) -> None:
+        """Listen; `read` gives the status registers, `write` takes the control registers. Both are called in its thread.
+
+        Raises:
+            PlcError: the address cannot be listened on, and why.
+        """
+        silence_pymodbus()
+        _try_to_bind(host, port)
+        self._where = (host, port)
+        self._read, self._write = read, write
+        self._control = [0] * CONTROL_COUNT
+        self._devices = _devices(unit, self._answer)
+        self._opened: Future[int] = Future()
+        self.clients = 0
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="modbus", daemon=True)
+        self._thread.start()
+        self.port = self._opened.result()
+
+    def close(self) -> None:
+        """Close every connection and the thread."""
+        self._loop.call_soon_threadsafe(self._closing.set)
+        self._thread.join()
+
+    async def _serve(self) -> None:
+        self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
+        server = ModbusTcpServer(self._devices, address=self._where, trace_connect=self._count_client)
+        try:
+            await server.serve_forever(background=True)
+        except RuntimeError:  # pymodbus tells the reason only to its log; `_try_to_bind` has excluded the usual ones
+            self._opened.set_exception(PlcError(_sentence(*self._where, "it was taken a moment ago; try again")))
+            return
+        self._opened.set_result(_prepare_listener(server))
+        await self._closing.wait()
+        await server.shutdown()  # type: ignore[no-untyped-call]
+        await asyncio.sleep(0)  # lets the transports finish closing
+
+    def _count_client(self, connected: bool) -> None:
+        self.clients += 1 if connected else -1
+        logger.info("Modbus client %s, now %d", "connected" if connected else "gone", self.clients)
+
+    async def _answer(
+        self, function: int, _start: int, address: int, _count: int, registers: list[int], values: list[int] | list[bool] | None
+    ) -> ExcCodes | None:
+        """Called by pymodbus for each request, after it has refused addresses that are not in the map."""
+        if values is not None:
+            self._take(function, address, [int(value) for value in values])
+        registers[CONTROL_START : CONTROL_START + CONTROL_COUNT] = self._control
+        registers[STATUS_START : STATUS_START + STATUS_COUNT] = self._read()
+        return None
+
+    def _take(self, function: int, address: int, values: list[int]) -> None:
+        for offset, value in enumerate(values, start=address - (CONTROL_START * 16 if function in COIL_FUNCTIONS else CONTROL_START)):
+            if function in COIL_FUNCTIONS:
+                register, bit = divmod(offset, 16)
+                self._control[register] = self._control[register] & ~(1 << bit) | value << bit
+            else:
+                self._control[offset] = value
+        self._write(self._control)
+
+
+def silence_pymodbus() -> None:
+    """What it would log is either answered to the peer or raised by us; whoever wants it sets the level before."""
+    log = logging.getLogger("pymodbus")
+    if log.level == logging.NOTSET:
+        log.setLevel(logging.CRITICAL + 1)
+
+
+def _devices(unit: int, answer: Callable[..., object]) -> list[SimDevice]:
+    if unit == EVERY_UNIT:
+        return [_device(EVERY_UNIT, answer)]
+    return [_device(one, answer) for one in sorted({unit, NOT_SIGNIFICANT_UNIT})] + [_stranger()]
+
+
+def _device(unit: int, answer: Callable[..., object]) -> SimDevice:
+    control = SimData(CONTROL_START, count=CONTROL_COUNT, datatype=DataType.REGISTERS)
+    status = SimData(STATUS_START, count=STATUS_COUNT, datatype=DataType.REGISTERS, readonly=True)
+    return SimDevice(unit, [control, status], use_bit_addressing=True, action=answer)  # type: ignore[arg-type]
+
+
+def _stranger() -> SimDevice:
+    """Answers for every unit that is not here; without it pymodbus answers *device failure* and logs a traceback."""
+    everything = SimData(0, count=65_536, datatype=DataType.REGISTERS)
+    return SimDevice(EVERY_UNIT, [everything], use_bit_addressing=True, action=_no_such_unit)
+
+
+async def _no_such_unit(*_request: object) -> ExcCodes:
+    return ExcCodes.GATEWAY_NO_RESPONSE
+
+
+def _prepare_listener(server: ModbusTcpServer) -> int:
+    """Connections inherit the keep-alive of the listening sockets (Linux). Returns the port."""
+    for listener in server.transport.sockets:  # type: ignore[attr-defined]
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in KEEPALIVE.items():
+            listener.setsockopt(socket.IPPROTO_TCP, option, value)
+        port: int = listener.getsockname()[1]
+    return port
+
+
+def _try_to_bind(host: str, port: int) -> None:
+    """Find out why, since pymodbus does not say."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+    except (OSError, OverflowError) as error:
+        raise PlcError(_sentence(host, port, _advice(error))) from error
+
+
+def _sentence(host: str, port: int, why: str) -> str:
+    return f"plc: modbus: cannot listen on {host} port {port}: {why}"
+
+
+def _advice(error: OSError | OverflowError) -> str:
+    number = error.errno if isinstance(error, OSError) else None
+    return {
+        errno.EADDRINUSE: "another program uses it; stop that one, or give another port",
+        errno.EACCES: "ports below 1024 need a privilege; give CAP_NET_BIND_SERVICE to the service, or a port from 1024 on",
+        errno.EADDRNOTAVAIL: "this machine does not have that address; give one of its own, or 0.0.0.0 for all",
+        socket.EAI_NONAME: "no such host is known; give an address of this machine, or 0.0.0.0 for all",
+    }.get(number or 0, f"{error}; give an address of this machine and a port from 0 to 65535")
