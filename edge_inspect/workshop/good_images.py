@@ -1,0 +1,132 @@
+"""Good images on their way into the workshop: read, checked against the recipe, placed and warped as the line does it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from edge_inspect.cameras.pictures import read_picture
+from edge_inspect.config import Recipe
+from edge_inspect.datatypes import CellMask, Placement, UInt8Image
+from edge_inspect.errors import CameraError, ConfigError
+from edge_inspect.geometry import place, searched_cells, warp
+from edge_inspect.model_folder import ImageSize
+
+FEWEST = 10
+"""Fewer good images than this say too little about how good parts differ."""
+
+Named = tuple[str, UInt8Image]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GoodImages:
+    """Good parts as the network sees them.
+
+    Attributes:
+        names: one for each image, in the order given.
+        pixels: (n, H, W, C) uint8, placed and warped.
+        hashes: SHA-256 of each image as it came.
+        refused: names of images that could not be read, with the reason; they are not among the others.
+        placement: of the first image; of all, where the recipe has a region of interest or masks.
+        frame_width, frame_height: of the first image [px].
+    """
+
+    names: tuple[str, ...]
+    pixels: UInt8Image
+    hashes: tuple[str, ...]
+    refused: tuple[str, ...]
+    placement: Placement
+    frame_width: int
+    frame_height: int
+
+    @property
+    def size(self) -> ImageSize:
+        """The network's image."""
+        return ImageSize(width=self.pixels.shape[2], height=self.pixels.shape[1], channels=1 if self.pixels.shape[3] == 1 else 3)
+
+    def fingerprint(self, chosen: Iterable[int]) -> str:
+        """Hash over the sorted hashes of the chosen images."""
+        return hashlib.sha256("".join(sorted(self.hashes[index] for index in chosen)).encode()).hexdigest()
+
+    def searched(self, recipe: Recipe, *, width: int, height: int) -> CellMask:
+        """Cells (height, width) that the recipe searches.
+
+        Raises:
+            ConfigError: the recipe's masks do not fit the frame.
+        """
+        return searched_cells(self.placement, width, height, self.frame_width, self.frame_height, recipe.masks)
+
+
+def place_good_images(images: Iterable[Named] | Sequence[Path], recipe: Recipe, *, width: int, height: int) -> GoodImages:
+    """Read, check, place and warp every image.
+
+    Images of different sizes are allowed only where each is seen whole (no region of interest, no masks, no frame size in
+    the recipe): anything else is measured in pixels of one frame.
+
+    Raises:
+        ConfigError: fewer than 10 usable images (with the count and the unreadable ones), or sizes or channels that do
+            not belong to one recipe (with the image's name).
+    """
+    refused: list[str] = []
+    rows: list[tuple[str, UInt8Image, str]] = []
+    first: tuple[UInt8Image, Placement] | None = None
+    for name, frame in _readable(images, refused):
+        if first is None:
+            first = frame, _placed(frame, recipe, frame.shape[2], width, height)
+        _refuse_another_kind(name, frame, first[0], recipe)
+        placement = _placed(frame, recipe, first[1].channels, width, height)
+        rows.append((name, warp(frame, placement), _hash(frame)))
+    if first is None or len(rows) < FEWEST:
+        raise ConfigError(_too_few(len(rows), refused))
+    return GoodImages(
+        names=tuple(name for name, _, _ in rows),
+        pixels=np.stack([pixels for _, pixels, _ in rows]),
+        hashes=tuple(digest for _, _, digest in rows),
+        refused=tuple(refused),
+        placement=first[1],
+        frame_width=first[0].shape[1],
+        frame_height=first[0].shape[0],
+    )
+
+
+def _readable(images: Iterable[Named] | Sequence[Path], refused: list[str]) -> Iterator[Named]:
+    for image in images:
+        if isinstance(image, Path):
+            try:
+                yield image.name, read_picture(image)
+            except CameraError as error:
+                refused.append(str(error))
+        else:
+            yield image
+
+
+def _placed(frame: UInt8Image, recipe: Recipe, channels: int, width: int, height: int) -> Placement:
+    return place(frame.shape[1], frame.shape[0], recipe.region_of_interest, width=width, height=height, channels=channels)
+
+
+def _refuse_another_kind(name: str, frame: UInt8Image, first: UInt8Image, recipe: Recipe) -> None:
+    height, width, channels = frame.shape
+    if channels != first.shape[2]:
+        raise ConfigError(f"{name}: has {channels} channels, the first image {first.shape[2]}; teach from images of one camera")
+    wanted = recipe.frame
+    if wanted is not None and (width, height) != (wanted.width, wanted.height):
+        raise ConfigError(f"{name}: is {width} x {height}, the recipe's frame is {wanted.width} x {wanted.height}; correct either")
+    seen_whole = recipe.region_of_interest is None and recipe.masks.empty
+    if not seen_whole and frame.shape != first.shape:
+        raise ConfigError(
+            f"{name}: is {width} x {height}, the first image {first.shape[1]} x {first.shape[0]}; a region of interest or "
+            "masks need frames of one size"
+        )
+
+
+def _hash(frame: UInt8Image) -> str:
+    return hashlib.sha256(repr(frame.shape).encode() + np.ascontiguousarray(frame).tobytes()).hexdigest()
+
+
+def _too_few(usable: int, refused: Sequence[str]) -> str:
+    unreadable = f"; not readable: {'; '.join(refused[:5])}" if refused else ""
+    return f"{usable} usable good images, {FEWEST} or more are needed ({FEWEST * 20} make a good part){unreadable}; take more of good parts"
