@@ -7,12 +7,13 @@
 that every score is exact in float32 and a test can predict it; they differ, so that swapped channels are seen.
 A square of grey level 128 + d that fills whole cells scores d there. The image score is the map's maximum.
 
-tiny        64x48 RGB -> map 16x12
-tiny_mono   32x32 grey -> map 8x8
-tiny_nan    tiny, and the cell of a pixel of exactly 255 in any channel is NaN (the image score is not: ReduceMax passes over it)
-tiny_own    tiny, but the image score is an `own` one: the mean of the map
+tiny          64x48 RGB -> map 16x12
+tiny_mono     32x32 grey -> map 8x8
+tiny_nan      tiny, and the cell of a pixel of exactly 255 in any channel is NaN (the image score is not: ReduceMax passes over it)
+tiny_failing  tiny, but the library fails on a frame whose brightest pixel is 255, and goes on with the next
+tiny_own      tiny, but the image score is an `own` one: the mean of the map
 
-`models/variants/<name>.onnx` are graphs that break the contract, or agree with no golden frame of `tiny`.
+`models/variants/<name>.onnx` are graphs that break the contract, or do not agree with the golden frames of `tiny`.
 """
 
 from __future__ import annotations
@@ -22,10 +23,10 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
+import edge_inspect.runtimes  # noqa: F401  before onnxruntime: keeps it from reporting home
 from edge_inspect.model_folder import Golden, ImageSize, Training, write_model_folder
 
 MODELS = Path(__file__).parent / "models"
@@ -44,6 +45,7 @@ def make_graph(
     offset=0.0,
     shift=0,
     nan_at=None,
+    fail_at=None,
     image_op="ReduceMax",
     names=("frame", "score_map", "image_score"),
     input_type=TensorProto.UINT8,
@@ -74,6 +76,25 @@ def make_graph(
         if squeeze
         else node(image_op, [score_map], [image_score], axes=[2, 3], keepdims=0),
     ]
+    if fail_at is not None:
+        # Adds all pixels to all pixels but one, when the brightest pixel is this one; else adds zero to the map.
+        elements = size.height * size.width * size.channels
+        constants |= {"start": np.array([0], np.int64), "count": np.array([elements], np.int64)}
+        constants |= {"poison": np.int64(fail_at), "none": np.float32(0)}
+        nodes[-2].output[0] = "unbroken"
+        nodes[-1:-1] = [
+            node("ReduceMax", ["grey"], ["brightest"], keepdims=0),
+            node("Cast", ["brightest"], ["level"], to=TensorProto.INT64),
+            node("Equal", ["level", "poison"], ["reached"]),
+            node("Cast", ["reached"], ["less"], to=TensorProto.INT64),
+            node("Sub", ["count", "less"], ["end"]),
+            node("Reshape", ["grey", "count"], ["line"]),
+            node("Slice", ["line", "start", "end"], ["cut"]),
+            node("Add", ["line", "cut"], ["sum"]),
+            node("ReduceMin", ["sum"], ["darkest"], keepdims=0),
+            node("Min", ["darkest", "none"], ["zero"]),
+            node("Add", ["unbroken", "zero"], [score_map]),
+        ]
     constants["pads"] = np.array([0, 0, *pads[:2], 0, 0, *pads[2:]], np.int64)
     graph = helper.make_graph(
         nodes,
@@ -103,6 +124,8 @@ def make_frames(size: ImageSize) -> np.ndarray:
 
 def run_plainly(onnx_bytes: bytes, frames: np.ndarray) -> Golden:
     """What an unoptimised ONNX Runtime says; onnx.reference, another implementation, must say the same."""
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(onnx_bytes, options, providers=["CPUExecutionProvider"])
@@ -151,6 +174,7 @@ def main() -> None:
     write_tiny("tiny", RGB, make_graph())
     write_tiny("tiny_mono", MONO, make_graph(MONO, (1.0,)))
     write_tiny("tiny_nan", RGB, make_graph(nan_at=255))
+    write_tiny("tiny_failing", RGB, make_graph(fail_at=255))
     write_tiny("tiny_own", RGB, make_graph(image_op="ReduceMean"), "own")
     (MODELS / "variants").mkdir(exist_ok=True)
     for name, broken in VARIANTS.items():
