@@ -1,0 +1,152 @@
+"""Tables of the database and how an older file becomes a newer one.
+
+`PRAGMA user_version` is the number of migrations a file has been through. A change of the tables is a new entry at the
+end of `MIGRATIONS`; an entry that has been released is never edited.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from edge_inspect.errors import OutputError
+from edge_inspect.outputs.records import STAGES
+
+COLUMNS = (
+    *("station", "sequence", "acquisition", "part_id", "taken_at", "verdict", "reason", "score", "threshold"),
+    *("recipe", "engine_sha256", "calibration_id", "software"),
+)
+STAGE_COLUMNS = tuple(f"{stage}_ms" for stage in STAGES)
+REGION_COLUMNS = ("left", "top", "right", "bottom", "centre_x", "centre_y", "area_px", "area_mm2", "peak", "mean")
+"""Columns in the order in which they are written and read; their names are those of the record."""
+
+# AUTOINCREMENT: SQLite remembers the highest sequence ever used, also when every row has been pruned by age.
+_VERSION_1 = (
+    """
+    CREATE TABLE inspections (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        station TEXT NOT NULL,
+        acquisition INTEGER NOT NULL,
+        part_id TEXT NOT NULL,
+        taken_at TEXT NOT NULL,
+        verdict TEXT NOT NULL,
+        reason TEXT NOT NULL,
+        score REAL,
+        threshold REAL,
+        recipe TEXT NOT NULL,
+        engine_sha256 TEXT NOT NULL,
+        calibration_id TEXT NOT NULL,
+        software TEXT NOT NULL,
+        wait_ms REAL NOT NULL,
+        place_ms REAL NOT NULL,
+        infer_ms REAL NOT NULL,
+        find_ms REAL NOT NULL,
+        decide_ms REAL NOT NULL,
+        emit_ms REAL NOT NULL,
+        verdict_ms REAL NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE regions (
+        sequence INTEGER NOT NULL REFERENCES inspections (sequence) ON DELETE CASCADE,
+        rank INTEGER NOT NULL,
+        "left" INTEGER NOT NULL,
+        top INTEGER NOT NULL,
+        "right" INTEGER NOT NULL,
+        bottom INTEGER NOT NULL,
+        centre_x REAL,
+        centre_y REAL,
+        area_px REAL,
+        area_mm2 REAL,
+        peak REAL,
+        mean REAL,
+        PRIMARY KEY (sequence, rank)
+    ) WITHOUT ROWID
+    """,
+    "CREATE INDEX inspections_by_time ON inspections (taken_at)",
+    "CREATE INDEX inspections_by_verdict ON inspections (verdict)",
+)
+
+Migration = Sequence[str]
+MIGRATIONS: Sequence[Migration] = (_VERSION_1,)
+
+
+def version_of(connection: sqlite3.Connection) -> int:
+    """Schema version of the file; 0 for an empty one.
+
+    Raises:
+        sqlite3.Error: the file is no database, or is damaged.
+    """
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    return version
+
+
+def migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> None:
+    """Bring the file to the newest version, one transaction per step: a cut leaves a whole older version.
+
+    Args:
+        connection: open for writing, in autocommit mode.
+        path: the file, for messages.
+        migrations: every step there is, oldest first.
+
+    Raises:
+        OutputError: the file was written by a newer program.
+        sqlite3.Error: a step failed and was rolled back.
+    """
+    refuse_newer(version_of(connection), path, newest=len(migrations))
+    for version in range(version_of(connection), len(migrations)):
+        with transaction(connection):
+            for statement in migrations[version]:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {version + 1}")
+
+
+def refuse_newer(version: int, path: Path, newest: int = len(MIGRATIONS)) -> None:
+    """Leave a file alone that this program cannot know.
+
+    Raises:
+        OutputError: the file was written by a newer program.
+    """
+    if version > newest:
+        raise OutputError(
+            f"{path}: has schema version {version}, this program knows {newest} at most; "
+            "install the program that wrote it, or move the file away to begin a new one"
+        )
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Everything inside stands after the block, or nothing of it.
+
+    Raises:
+        sqlite3.Error: nothing of it was written.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def database_error(path: Path, what: str, error: sqlite3.Error) -> OutputError:
+    """The sentence for an error of SQLite: where, what was not done, why, and what to do."""
+    return OutputError(f"{path}: {what}: {error}; {_advice(str(error))}")
+
+
+def _advice(reason: str) -> str:
+    """What to do. The texts are SQLite's own; Python 3.10 does not tell the code."""
+    known = (advice for part, advice in _ADVICE.items() if part in reason)
+    return next(known, "check the disk and the permissions of the file and its folder; recording goes on by itself")
+
+
+_ADVICE = {
+    "not a database": "move the file away; a new one is begun",
+    "malformed": "the file is damaged: move it away, a new one is begun; `sqlite3 FILE .recover` saves what can be read of the old one",
+    "is full": "free space on this disk; recording goes on by itself",
+    "locked": "another program holds the file: end its transaction, or open it with mode=ro",
+    "readonly": "give the station's user the right to write the file and its folder; is the disk mounted read-only?",
+}
