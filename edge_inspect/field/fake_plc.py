@@ -1,0 +1,347 @@
+"""A PLC to try a station with: drives the whole Modbus handshake in scans, keeps a ledger, and misbehaves when asked to.
+
+It knows the station only through the register map, as a real PLC does. A misbehaving one shows that the station still gives
+exactly one result for each trigger.
+"""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import TracebackType
+
+import numpy as np
+from pymodbus.client import ModbusTcpClient
+from pymodbus.exceptions import ModbusException
+from pymodbus.pdu import ModbusPDU
+
+from edge_inspect.datatypes import Verdict
+from edge_inspect.errors import PlcError
+from edge_inspect.plc.modbus_server import silence_pymodbus
+from edge_inspect.plc.registers import CONTROL_START, STATUS_COUNT, STATUS_START, decode_status, encode_control
+from edge_inspect.plc.signals import RESULT_CODE, Control, Trouble
+
+VERDICT_OF_CODE = {code: verdict for verdict, code in RESULT_CODE.items()}
+SCAN_S = 0.001
+SLOW_SCAN_S = 0.1
+AWAY_S = 0.05
+TIMEOUT_S = 0.5
+"""pymodbus waits 3 s four times by default: 12 s for a frozen station."""
+RECONNECT_MOST_S = 1.0
+Values = dict[str, int | float]
+
+
+class Misbehaviour(enum.Enum):
+    """What can be wrong with a PLC."""
+
+    NO_ACK = "no-ack"
+    DOUBLE_TRIGGER = "double-trigger"
+    SLOW_SCAN = "slow-scan"
+    DISCONNECT = "disconnect"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One result as the PLC read it.
+
+    Attributes:
+        acquisition: the acquisition it belongs to.
+        code: 1 OK, 2 NG, 3 FAULT.
+        fault: why it is FAULT.
+        score: anomaly score, not a number where the part was not inspected.
+        threshold: what the score was held against, likewise.
+        region_count: number of defect regions.
+        box: left, top, right, bottom of the worst one [frame px].
+        sequence: the station's count of the inspection, 0 where the wire said FAULT by itself.
+        latency_s: from writing the trigger until the result was read [s].
+    """
+
+    acquisition: int
+    code: int
+    fault: Trouble
+    score: float
+    threshold: float
+    region_count: int
+    box: tuple[int, int, int, int]
+    sequence: int
+    latency_s: float
+
+    @property
+    def verdict(self) -> Verdict:
+        """The result code in words."""
+        return VERDICT_OF_CODE[self.code]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """What a PLC counted.
+
+    Attributes:
+        triggers: triggers it wanted to give.
+        ok, ng, fault: results by code.
+        lost: triggers without a result.
+        doubled: results that came a second time.
+        unasked: results for acquisitions it had not triggered.
+        overrun: results that the station says it threw away, since this PLC connected.
+        latency_ms: p50, p95 and p99 from trigger to result [ms]; None without a result.
+    """
+
+    triggers: int
+    ok: int
+    ng: int
+    fault: int
+    lost: int
+    doubled: int
+    unasked: int
+    overrun: int
+    latency_ms: dict[str, float] | None
+
+    @property
+    def clean(self) -> bool:
+        """Whether each trigger got exactly one result."""
+        return not (self.lost or self.doubled)
+
+
+class FakePlc:
+    """A PLC connected to a station; a context manager.
+
+    Attributes:
+        answers: every result it asked for, as they came.
+    """
+
+    def __init__(
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 502,
+        unit: int = 1,
+        misbehave: frozenset[Misbehaviour] = frozenset(),
+        answer_timeout_s: float = 5.0,
+    ) -> None:
+        """Nothing is connected yet.
+
+        Args:
+            host: address of the station.
+            port: its Modbus port.
+            unit: its unit number.
+            misbehave: what to do wrong.
+            answer_timeout_s: longest wait for Ready, and for a result [s].
+        """
+        silence_pymodbus()
+        self._where = f"{host} port {port}"
+        self._client = ModbusTcpClient(host, port=port, timeout=TIMEOUT_S, retries=1, reconnect_delay_max=RECONNECT_MOST_S)
+        self._unit = unit
+        self._misbehave = misbehave
+        self._answer_timeout_s = answer_timeout_s
+        self._scan_s = SLOW_SCAN_S if Misbehaviour.SLOW_SCAN in misbehave else SCAN_S
+        self._control = Control()
+        self._asked_at: dict[int, float] = {}
+        self._answered: set[int] = set()
+        self._raised_at: float | None = None
+        self._newest = self._shown = 0
+        self._triggers = self._doubled = self._unasked = self._overrun_before = 0
+        self.answers: list[Answer] = []
+
+    def __enter__(self) -> FakePlc:
+        """Connect, take the results that an earlier PLC left behind, and enable the trigger.
+
+        Raises:
+            PlcError: no station answers there.
+        """
+        buffered = Misbehaviour.NO_ACK not in self._misbehave
+        try:
+            self._write(Control(trigger_enable=True, buffer_results_enable=buffered))
+            self._clear_away()
+        except PlcError:
+            self._client.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Disconnect. The control registers stay as they are, as with a PLC that lost its power."""
+        self._client.close()
+
+    def inspect_one(self) -> Answer:
+        """One part: wait for Ready, trigger, read the result, acknowledge it.
+
+        Raises:
+            PlcError: the station did not get ready or did not answer in time, or the connection broke.
+        """
+        self._triggers += 1
+        self._wait("Trigger Ready", lambda status: bool(status["trigger_ready"]))
+        acquisition = self._trigger()
+        if Misbehaviour.DOUBLE_TRIGGER in self._misbehave:
+            self._triggers += 1
+            self._trigger()
+        self._wait("a result", lambda _: not self._asked_at)
+        self._wait("Results Valid to fall", lambda _: not self._control.results_ack)
+        return next(answer for answer in reversed(self.answers) if answer.acquisition == acquisition)
+
+    def drive(self, parts: int, *, interval_s: float = 0.0, each: Callable[[Answer | None], None] = lambda _: None) -> Ledger:
+        """Trigger `parts` parts, `interval_s` [s] apart or as fast as the station answers.
+
+        Args:
+            parts: how many.
+            interval_s: time from one trigger to the next; more where the station is slower.
+            each: called with the answer of each part, None for one that got none.
+        """
+        due = time.monotonic()
+        for _ in range(parts):
+            time.sleep(max(0.0, due - time.monotonic()))
+            due = max(due, time.monotonic()) + interval_s
+            each(self._try_one())
+        return self.ledger()
+
+    def change_job(self, job: int) -> bool:
+        """Ask for another job; whether it runs now.
+
+        Raises:
+            PlcError: no answer in time, or the connection broke.
+        """
+        self._write(replace(self._control, job=job, execute_command=True))
+        status = self._wait("the job change", lambda status: bool(status["command_completed"] or status["command_failed"]))
+        self._write(replace(self._control, execute_command=False))
+        return bool(status["command_completed"])
+
+    def clear_error(self) -> None:
+        """Clear error, missed and overrun bits.
+
+        Raises:
+            PlcError: the connection broke.
+        """
+        self._write(replace(self._control, clear_error=True))
+        self._write(replace(self._control, clear_error=False))
+
+    def status(self) -> Values:
+        """One scan: read the whole block and move the acknowledgement along.
+
+        Raises:
+            PlcError: the connection broke.
+        """
+        status = self._read()
+        self._note_acquisition(status)
+        if status["results_valid"] and status["inspection_id"] != self._shown and not self._control.results_ack:
+            self._note_result(status)
+            self._acknowledge()
+        elif self._control.results_ack and not status["results_valid"]:
+            self._shown = 0
+            self._write(replace(self._control, results_ack=False))
+        return status
+
+    def ledger(self) -> Ledger:
+        """What it has counted so far."""
+        count = [sum(answer.verdict is verdict for answer in self.answers) for verdict in (Verdict.OK, Verdict.NG, Verdict.FAULT)]
+        return Ledger(
+            triggers=self._triggers,
+            ok=count[0],
+            ng=count[1],
+            fault=count[2],
+            lost=self._triggers - len(self.answers),
+            doubled=self._doubled,
+            unasked=self._unasked,
+            overrun=self._overrun_since(),
+            latency_ms=_percentiles([1000 * answer.latency_s for answer in self.answers]),
+        )
+
+    def _try_one(self) -> Answer | None:
+        try:
+            return self.inspect_one()
+        except PlcError:
+            self._asked_at.clear()  # the part is lost; its result, should it still come, is one nobody asked for
+            return None
+
+    def _trigger(self) -> int:
+        self._newest = int(self._read()["acquisition_id"])
+        self._raised_at = time.perf_counter()
+        self._write(replace(self._control, trigger=True))
+        if Misbehaviour.DISCONNECT in self._misbehave:
+            self._client.close()
+            time.sleep(AWAY_S)
+        self._wait("the trigger to be counted", lambda _: self._raised_at is None)
+        self._write(replace(self._control, trigger=False))
+        return self._newest
+
+    def _note_acquisition(self, status: Values) -> None:
+        """Trigger Ack or Missed Acquisition: either way the trigger has a number of its own."""
+        if self._raised_at is not None and status["acquisition_id"] != self._newest:
+            self._newest = int(status["acquisition_id"])
+            self._asked_at[self._newest], self._raised_at = self._raised_at, None
+            self._answered.discard(self._newest)
+
+    def _note_result(self, status: Values) -> None:
+        self._shown = int(status["inspection_id"])
+        if self._shown in self._asked_at:
+            self.answers.append(_answer(status, time.perf_counter() - self._asked_at.pop(self._shown)))
+            self._answered.add(self._shown)
+        elif self._shown in self._answered:
+            self._doubled += 1
+        else:
+            self._unasked += 1
+
+    def _acknowledge(self) -> None:
+        if Misbehaviour.NO_ACK not in self._misbehave:
+            self._write(replace(self._control, results_ack=True))
+
+    def _clear_away(self) -> None:
+        buffered = self._control.buffer_results_enable
+        if buffered:
+            self._wait("old results to go", lambda status: not (status["results_valid"] or self._control.results_ack))
+        status = self._read()
+        self._shown = 0 if buffered else int(status["inspection_id"])
+        self._unasked = 0
+        self._overrun_before = int(status["overrun"])
+
+    def _overrun_since(self) -> int:
+        try:
+            return int(self._read()["overrun"]) - self._overrun_before
+        except PlcError:  # the station is gone: the ledger is still worth having
+            return 0
+
+    def _wait(self, what: str, is_there: Callable[[Values], bool]) -> Values:
+        until = time.monotonic() + self._answer_timeout_s
+        while not is_there(status := self.status()):
+            if time.monotonic() > until:
+                raise PlcError(f"fake PLC: waited {self._answer_timeout_s:g} s for {what} of the station at {self._where}; see its log")
+            time.sleep(self._scan_s)
+        return status
+
+    def _read(self) -> Values:
+        return decode_status(
+            self._reply(lambda: self._client.read_holding_registers(STATUS_START, count=STATUS_COUNT, device_id=self._unit)).registers
+        )
+
+    def _write(self, control: Control) -> None:
+        self._control = control
+        self._reply(lambda: self._client.write_registers(CONTROL_START, encode_control(control), device_id=self._unit))
+
+    def _reply(self, request: Callable[[], ModbusPDU]) -> ModbusPDU:
+        try:
+            reply = request()
+        except (ModbusException, OSError) as error:
+            raise PlcError(f"fake PLC: no answer from {self._where}: {error}; is a station with plc: modbus running there?") from error
+        if reply.isError():
+            raise PlcError(f"fake PLC: {self._where} refused a request: {reply}; give the unit and port of an edge-inspect station")
+        return reply
+
+
+def _answer(status: Values, latency_s: float) -> Answer:
+    left, top, right, bottom = (int(status[f"box_{edge}"]) for edge in ("left", "top", "right", "bottom"))
+    return Answer(
+        acquisition=int(status["inspection_id"]),
+        code=int(status["result_code"]),
+        fault=Trouble(int(status["fault_code"])),
+        score=status["score"],
+        threshold=status["threshold"],
+        region_count=int(status["region_count"]),
+        box=(left, top, right, bottom),
+        sequence=int(status["sequence"]),
+        latency_s=latency_s,
+    )
+
+
+def _percentiles(values: list[float]) -> dict[str, float] | None:
+    if not values:
+        return None
+    return {f"p{share}": float(np.percentile(values, share)) for share in (50, 95, 99)}
