@@ -50,6 +50,7 @@ def make_graph(
     names=("frame", "score_map", "image_score"),
     input_type=TensorProto.UINT8,
     squeeze=True,
+    batch=1,
 ) -> bytes:
     """The graph; every argument but the first two breaks it in one way."""
     frame, score_map, image_score = names
@@ -99,7 +100,7 @@ def make_graph(
     graph = helper.make_graph(
         nodes,
         "tiny",
-        [helper.make_tensor_value_info(frame, input_type, [1, size.height, size.width, size.channels])],
+        [helper.make_tensor_value_info(frame, input_type, [batch, size.height, size.width, size.channels])],
         [
             helper.make_tensor_value_info(score_map, TensorProto.FLOAT, [1, 1, size.height // CELL, size.width // CELL]),
             helper.make_tensor_value_info(image_score, TensorProto.FLOAT, [1] if squeeze else [1, 1]),
@@ -167,6 +168,7 @@ VARIANTS = {
     "output_name": {"names": ("frame", "anomaly_map", "image_score")},
     "input_float": {"input_type": TensorProto.FLOAT},
     "score_shape": {"squeeze": False},
+    "open_size": {"batch": "any"},
 }
 
 

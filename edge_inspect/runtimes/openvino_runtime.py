@@ -1,0 +1,70 @@
+"""Runtime `openvino`: the graph in OpenVINO's CPU plugin; the default on x86.
+
+One request over fixed buffers, in float32 on every CPU: OpenVINO would otherwise drop to bfloat16 or float16 where the
+CPU has them, and say nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import openvino
+from pydantic import Field
+
+from edge_inspect.model_folder import ModelFolder
+from edge_inspect.protocols import Runtime
+from edge_inspect.runtimes.graph import FRAME, IMAGE_SCORE, SCORE_MAP, Buffers, OpenedGraph, TensorSpec, check_graph, engine_error
+
+# Whatever fails inside, in a frontend or in the plugin, comes out of the Core and the request as this one.
+LIBRARY_ERRORS = (RuntimeError,)
+
+
+@contextmanager
+def open_openvino(*, model: ModelFolder, threads: Annotated[int, Field(ge=0, le=256)] = 0, cache: Path | None = None) -> Iterator[Runtime]:
+    """Open the model on the CPU, for the shortest time of a single frame.
+
+    Args:
+        model: verified model folder; given by the station.
+        threads: for one inference; 0 is one per core.
+        cache: folder for compiled graphs, for a faster start; None compiles at every start.
+
+    Raises:
+        EngineError: the library refuses the graph, or the graph is not the manifest's.
+    """
+    buffers = Buffers(model.manifest)
+    try:
+        request = _compile(model, threads, cache).create_infer_request()
+        for name, array in ((FRAME, buffers.frame), (SCORE_MAP, buffers.score_map), (IMAGE_SCORE, buffers.image_score)):
+            request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
+    except LIBRARY_ERRORS as error:
+        raise engine_error(model, "opened by OpenVINO", error) from error
+    yield OpenedGraph(buffers, _run(model, request))
+
+
+def _compile(model: ModelFolder, threads: int, cache: Path | None) -> Any:
+    core = openvino.Core()
+    graph = core.read_model(model.model_file)
+    check_graph(model, [_tensor(port) for port in (*graph.inputs, *graph.outputs)])
+    options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    if cache is not None:
+        # Keyed by the graph's hash here, and by version and device inside.
+        options["CACHE_DIR"] = str(cache / model.engine_sha256[:16])
+    return core.compile_model(graph, "CPU", options)
+
+
+def _tensor(port: Any) -> TensorSpec:
+    shape = tuple(length.get_length() if length.is_static else -1 for length in port.partial_shape)
+    return TensorSpec(name=port.any_name, type=port.element_type.to_dtype().name, shape=shape)
+
+
+def _run(model: ModelFolder, request: Any) -> Callable[[], None]:
+    def run() -> None:
+        try:
+            request.infer()
+        except LIBRARY_ERRORS as error:
+            raise engine_error(model, "run by OpenVINO", error) from error
+
+    return run
