@@ -69,6 +69,13 @@ class Placement:
     height: int
     channels: int
 
+    def cell_affine(self, map_width: int, map_height: int) -> Affine:
+        """From the centres of a score map's cells to frame pixel centres, (2, 3) float64; the map covers the image evenly."""
+        step_x, step_y = self.width / map_width, self.height / map_height
+        cell_to_network = np.array([[step_x, 0, step_x / 2 - 0.5], [0, step_y, step_y / 2 - 0.5], [0, 0, 1]])
+        cell_to_frame: Affine = self.affine @ cell_to_network
+        return cell_to_frame
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scores:

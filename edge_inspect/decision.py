@@ -1,0 +1,153 @@
+"""The verdict: scores and regions held against the limits, with one sentence for the operator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge_inspect.config import DecisionRule, RegionRule
+from edge_inspect.datatypes import CellMask, Region, Scores, Verdict
+from edge_inspect.errors import EngineError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a part is held against; scores in engine units.
+
+    Attributes:
+        image_threshold: an image score strictly above is a reject.
+        pixel_threshold: a cell of the score map strictly above belongs to a region.
+        rule: whether image score, regions or both decide, and which regions count.
+    """
+
+    image_threshold: float
+    pixel_threshold: float
+    rule: DecisionRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What is said of one part.
+
+    Attributes:
+        verdict: OK, NG, or FAULT where the scores are not finite.
+        reason: one line for the operator.
+        regions: the regions that count, worst first; all that were found where the recipe has no rule for regions.
+    """
+
+    verdict: Verdict
+    reason: str
+    regions: tuple[Region, ...]
+
+
+def masked_score(scores: Scores, searched: CellMask, *, own: bool) -> float:
+    """The image score.
+
+    Args:
+        scores: what the engine said.
+        searched: (h, w) bool, the cells that count; at least one.
+        own: take the engine's own image score (which no mask can apply to) instead of the maximum over searched cells.
+
+    Returns:
+        The score, engine units; not a number where a cell that counts is not.
+
+    Raises:
+        EngineError: the engine has no image score of its own.
+    """
+    if not own:
+        return float(scores.map.max(where=searched, initial=-np.inf))
+    if scores.image is None:
+        raise EngineError(
+            "the engine gave no image score, but its manifest says that it has its own; export the model again, "
+            'or with image_score "map maximum"'
+        )
+    return scores.image
+
+
+def is_finite(scores: Scores) -> bool:
+    """Whether every cell of the map, and the image score where there is one, is a finite number."""
+    return bool(np.isfinite(scores.map).all()) and (scores.image is None or math.isfinite(scores.image))
+
+
+def decide(score: float, regions: Sequence[Region], limits: Limits, *, finite: bool) -> Decision:
+    """Give the verdict.
+
+    Args:
+        score: image score, engine units.
+        regions: the regions found, worst first.
+        limits: what they are held against.
+        finite: whether all scores are finite; where not, the part was not inspected.
+    """
+    if not (finite and math.isfinite(score)):
+        return Decision(
+            verdict=Verdict.FAULT, reason="FAULT: not inspected: the engine gave a score that is not a finite number", regions=()
+        )
+    counting = tuple(region for region in regions if _counts(region, limits.rule.regions))
+    causes = [*_score_causes(score, limits), *_region_causes(counting, limits.rule.regions)]
+    if causes:
+        return Decision(verdict=Verdict.NG, reason=f"NG: {_rejection(causes, counting)}", regions=counting)
+    return Decision(verdict=Verdict.OK, reason=f"OK: {_margin(score, counting, limits)}", regions=counting)
+
+
+def _counts(region: Region, rule: RegionRule | None) -> bool:
+    if rule is None:
+        return True
+    if region.area_px < rule.min_area_px or (rule.min_peak is not None and region.peak < rule.min_peak):
+        return False
+    return rule.min_area_mm2 is None or region.area_mm2 is None or region.area_mm2 >= rule.min_area_mm2
+
+
+def _score_causes(score: float, limits: Limits) -> list[str]:
+    if not (limits.rule.image_score and score > limits.image_threshold):
+        return []
+    return ["score {} above {}".format(*_told_apart(score, limits.image_threshold))]
+
+
+def _region_causes(counting: Sequence[Region], rule: RegionRule | None) -> list[str]:
+    return [_allowance(counting, rule)] if rule is not None and len(counting) > rule.max_count else []
+
+
+def _rejection(causes: list[str], counting: Sequence[Region]) -> str:
+    return "; ".join([*causes, *([_worst(counting)] if counting else [])])
+
+
+def _margin(score: float, counting: Sequence[Region], limits: Limits) -> str:
+    told = []
+    if limits.rule.image_score:
+        told.append("score {} not above {}".format(*_told_apart(score, limits.image_threshold)))
+    if limits.rule.regions is not None:
+        told.append(_allowance(counting, limits.rule.regions))
+    return "; ".join(told)
+
+
+def _allowance(counting: Sequence[Region], rule: RegionRule) -> str:
+    found = f"{len(counting) or 'no'} region{'' if len(counting) == 1 else 's'}"
+    return f"{found} where {rule.max_count or 'none'} {'are' if rule.max_count > 1 else 'is'} allowed"
+
+
+def _worst(regions: Sequence[Region]) -> str:
+    worst = regions[0]
+    which = "region" if len(regions) == 1 else f"worst of {len(regions)} regions"
+    size = f"{worst.right - worst.left} x {worst.bottom - worst.top} px"
+    area = "" if worst.area_mm2 is None else f", {_digits(worst.area_mm2, _decimals(worst.area_mm2, 2))} mm2"
+    return f"{which} at ({worst.left}, {worst.top}), {size}{area}, peak {_digits(worst.peak, _decimals(worst.peak, 3))}"
+
+
+def _told_apart(value: float, limit: float) -> tuple[str, str]:
+    """Both numbers with three digits, or with as many as it takes to see which is larger."""
+    decimals = _decimals(max(abs(value), abs(limit)), 3)
+    while _digits(value, decimals) == _digits(limit, decimals) and value != limit:
+        decimals += 1
+    return _digits(value, decimals), _digits(limit, decimals)
+
+
+def _decimals(value: float, digits: int) -> int:
+    """Decimals that show so many digits of a number, none of them for a large one."""
+    return max(0, digits - 1 - math.floor(math.log10(abs(value)))) if value else digits - 1
+
+
+def _digits(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}"

@@ -1,0 +1,14 @@
+"""Where the network's image lies in the frame, and how its pixels are read there. The only preprocessing outside the graph.
+
+Two ways to say where: a *position* is a pixel's centre (the top left pixel's centre is 0, 0), as in every affine; an *edge*
+counts from the frame's top left corner, so that a pixel reaches from i to i + 1, as in regions of interest, polygons and
+boxes. An edge is the position plus one half.
+
+`placing` makes a `Placement`, `warping` reads the pixels, `masks` says which cells of the score map count.
+"""
+
+from edge_inspect.geometry.masks import searched_cells
+from edge_inspect.geometry.placing import frame_points, place
+from edge_inspect.geometry.warping import Walk, walk, warp
+
+__all__ = ["Walk", "frame_points", "place", "searched_cells", "walk", "warp"]
