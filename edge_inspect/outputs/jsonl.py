@@ -100,6 +100,7 @@ class JsonLines:
         try:
             self._append(line)
         except OSError as error:
+            self.close()  # the next call opens the file again, and cuts what does not count
             raise output_error(self._path, f"inspection {inspection.sequence} was not logged", error) from error
 
     def _append(self, line: bytes) -> None:
@@ -119,7 +120,6 @@ class JsonLines:
         self._sound = os.fstat(file).st_ino, size
         with suppress(OSError):  # a broken disk may refuse: then `_cut_unsound` does it when the disk is back
             os.ftruncate(file, size)
-        self.close()
 
     def _opened(self) -> int:
         """The open file, opened again where it is closed, deleted, or replaced behind our back."""

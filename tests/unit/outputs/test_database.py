@@ -1,0 +1,285 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+from contextlib import closing
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from edge_inspect.config import PluginBlock
+from edge_inspect.datatypes import Verdict
+from edge_inspect.errors import ConfigError, OutputError
+from edge_inspect.outputs.database import count_by_verdict, find_inspection, last_sequence, open_database, recent
+from edge_inspect.outputs.records import record_from_inspection
+from edge_inspect.outputs.schema import MIGRATIONS, migrate, transaction, version_of
+from edge_inspect.plugins import prepare
+from edge_inspect.testing import check_output
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "inspections.db"
+
+
+def sequences(path: Path) -> list[int]:
+    return [record["sequence"] for record in reversed(recent(path, 1000))]
+
+
+def execute(path: Path, *statements: str) -> list[tuple[object, ...]]:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        return [row for statement in statements for row in connection.execute(statement).fetchall()]
+
+
+def test_the_database_keeps_the_promise_of_an_output(path):
+    check_output(lambda: open_database(station="a", path=path), read_back=lambda: sequences(path))
+
+
+def test_the_database_opens_from_a_station_file(tmp_path):
+    block = PluginBlock(kind="database", path="new/inspections.db", keep_days=30, busy_ms=100)
+    with prepare("outputs", block, base=tmp_path, given={"station": "a"})():
+        assert last_sequence(tmp_path / "new" / "inspections.db") == 0
+
+
+@pytest.mark.parametrize("option", [{"keep_days": 0}, {"busy_ms": -1}, {"keep_days": "long"}])
+def test_a_wrong_option_is_a_configuration_error(tmp_path, option):
+    with pytest.raises(ConfigError):
+        prepare("outputs", PluginBlock(kind="database", path="a.db", **option), base=tmp_path, given={"station": "a"})
+
+
+def test_an_inspection_is_read_as_it_was_recorded(path, every_kind):
+    with open_database(station="press 2", path=path) as database:
+        database.emit(every_kind)
+        assert find_inspection(path, every_kind.sequence) == record_from_inspection(every_kind, station="press 2")
+    assert find_inspection(path, every_kind.sequence) == record_from_inspection(every_kind, station="press 2")
+
+
+def test_a_sequence_that_is_not_recorded_is_not_found(path, inspection):
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(1))
+    assert find_inspection(path, 2) is None
+
+
+def test_the_newest_inspections_come_first(path, inspection):
+    with open_database(station="a", path=path) as database:
+        for sequence in (3, 4, 9):
+            database.emit(inspection(sequence))
+        assert [record["sequence"] for record in recent(path, 2)] == [9, 4]
+
+
+def test_every_verdict_is_counted(path, inspection):
+    with open_database(station="a", path=path) as database:
+        assert count_by_verdict(path) == {"OK": 0, "NG": 0, "FAULT": 0}
+        for sequence, verdict in enumerate([Verdict.OK, Verdict.OK, Verdict.NG], start=1):
+            database.emit(inspection(sequence, verdict=verdict))
+        assert count_by_verdict(path) == {"OK": 2, "NG": 1, "FAULT": 0}
+
+
+def test_a_sequence_is_never_replaced(path, inspection):
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(1, reason="first"))
+        with pytest.raises(OutputError, match="inspection 1 was not recorded: an inspection with this sequence stands there already"):
+            database.emit(inspection(1, reason="second"))
+        database.emit(inspection(2))
+    assert [record["reason"] for record in recent(path, 9)] == [inspection().reason, "first"]
+    assert len(find_inspection(path, 1)["regions"]) == 2
+
+
+def test_the_count_goes_on_after_a_restart(path, inspection):
+    assert last_sequence(path) == 0
+    for sequence in (1, 5):
+        with open_database(station="a", path=path) as database:
+            database.emit(inspection(sequence))
+            assert last_sequence(path) == sequence
+    assert last_sequence(path) == 5
+
+
+def test_an_empty_file_is_an_empty_database(path):
+    path.touch()
+    assert last_sequence(path) == 0
+    with open_database(station="a", path=path):
+        assert sequences(path) == []
+
+
+def test_old_inspections_go_with_their_regions_and_the_count_stays(path, inspection):
+    now = datetime.now(timezone.utc)
+    with open_database(station="a", path=path) as database:
+        for sequence in range(1, 30):
+            database.emit(inspection(sequence, taken_at=now - timedelta(days=3)))
+    with open_database(station="a", path=path, keep_days=2) as database:
+        database.emit(inspection(30, taken_at=now))
+        assert sequences(path) == [*range(21, 31)]
+        database.emit(inspection(31, taken_at=now - timedelta(days=9)))
+        assert sequences(path) == [30, 31]
+    assert execute(path, "SELECT DISTINCT sequence FROM regions") == [(30,), (31,)]
+    assert last_sequence(path) == 31
+
+
+def test_the_count_is_known_even_if_every_inspection_is_gone(path, inspection):
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(41))
+    execute(path, "DELETE FROM inspections")
+    assert last_sequence(path) == 41
+
+
+def test_the_group_can_read_the_files_whatever_the_umask(path, inspection):
+    before = os.umask(0o077)
+    try:
+        with open_database(station="a", path=path) as database:
+            database.emit(inspection(1))
+            modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in path.parent.glob("inspections.db*") if file.suffix != ".lock"}
+    finally:
+        os.umask(before)
+    assert modes == {"inspections.db": 0o640, "inspections.db-wal": 0o640, "inspections.db-shm": 0o640}
+
+
+def test_every_commit_waits_for_the_disk(path):
+    with open_database(station="a", path=path) as database:
+        assert execute(path, "PRAGMA journal_mode") == [("wal",)]
+        assert database._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+def test_a_file_that_is_no_database_is_told_and_left_alone(path):
+    path.write_bytes(b"sequence;verdict\n" * 100)
+    with (
+        pytest.raises(OutputError, match="the database cannot be opened: file is not a database; move the file away"),
+        open_database(station="a", path=path),
+    ):
+        pytest.fail("opened")
+    with pytest.raises(OutputError, match="the database cannot be read: file is not a database"):
+        last_sequence(path)
+    assert path.read_bytes() == b"sequence;verdict\n" * 100
+
+
+def test_a_damaged_file_is_told_with_what_to_do(path, inspection):
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(1))
+    with path.open("r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 1000)
+    with pytest.raises(OutputError, match=r"malformed.*move it away"), open_database(station="a", path=path):
+        pytest.fail("opened")
+    with pytest.raises(OutputError, match=r"malformed.*move it away"):
+        find_inspection(path, 1)
+
+
+def test_a_file_of_a_newer_program_is_refused_and_left_alone(path):
+    execute(path, "CREATE TABLE future (a)", "PRAGMA user_version = 99")
+    content = path.read_bytes()
+    with pytest.raises(OutputError, match="has schema version 99, this program knows 1 at most"), open_database(station="a", path=path):
+        pytest.fail("opened")
+    for read in (lambda: last_sequence(path), lambda: find_inspection(path, 1)):
+        with pytest.raises(OutputError, match="has schema version 99"):
+            read()
+    assert path.read_bytes() == content
+
+
+def test_a_file_without_tables_cannot_be_read_yet(path):
+    path.touch()
+    with pytest.raises(OutputError, match=r"has schema version 0, this program reads 1; start the station once"):
+        recent(path, 1)
+
+
+def test_a_missing_file_is_told_to_a_reader(path):
+    with pytest.raises(OutputError, match="there is no database; check the path"):
+        count_by_verdict(path)
+    assert not path.exists()
+
+
+NEXT_VERSION = ("ALTER TABLE inspections ADD COLUMN shift TEXT NOT NULL DEFAULT ''", "CREATE INDEX by_shift ON inspections (shift)")
+
+
+def test_a_file_of_an_older_program_is_migrated_with_its_inspections(path, inspection):
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(1))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, path, [*MIGRATIONS, NEXT_VERSION])
+        assert version_of(connection) == len(MIGRATIONS) + 1
+        assert connection.execute("SELECT sequence, shift FROM inspections").fetchall() == [(1, "")]
+        migrate(connection, path, [*MIGRATIONS, NEXT_VERSION])
+        assert version_of(connection) == len(MIGRATIONS) + 1
+
+
+def test_a_migration_that_fails_leaves_the_older_version_whole(path, inspection):
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(1))
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        with pytest.raises(sqlite3.OperationalError):
+            migrate(connection, path, [*MIGRATIONS, (*NEXT_VERSION, "CREATE NONSENSE")])
+        assert version_of(connection) == len(MIGRATIONS)
+    assert sequences(path) == [1]
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(2))
+
+
+def test_a_transaction_that_sqlite_has_ended_by_itself_raises_the_first_error(path):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE t (a UNIQUE)")
+        connection.execute("INSERT INTO t VALUES (1)")
+        with pytest.raises(sqlite3.IntegrityError), transaction(connection):
+            connection.execute("INSERT OR ROLLBACK INTO t VALUES (1)")
+
+
+def test_a_file_locked_by_another_program_is_told_and_recording_goes_on(path, inspection):
+    with open_database(station="a", path=path, busy_ms=1) as database:
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(OutputError, match=r"inspection 1 was not recorded: database is locked; another program holds the file"):
+                database.emit(inspection(1))
+            other.execute("ROLLBACK")
+        database.emit(inspection(2))
+    assert sequences(path) == [2]
+
+
+def test_a_second_writer_is_refused(path):
+    with (
+        open_database(station="a", path=path),
+        pytest.raises(OutputError, match="another output or program records here"),
+        open_database(station="b", path=path),
+    ):
+        pytest.fail("opened")
+
+
+def test_a_reader_does_not_hinder_the_writer(path, inspection):
+    with open_database(station="a", path=path, busy_ms=0) as database:
+        database.emit(inspection(1))
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None)) as reader:
+            reader.execute("BEGIN")
+            assert reader.execute("SELECT count(*) FROM inspections").fetchone() == (1,)
+            database.emit(inspection(2))
+            assert sequences(path) == [1, 2]
+
+
+def test_recording_goes_on_after_the_files_were_deleted(path, inspection):
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(1))
+        for file in path.parent.iterdir():
+            file.unlink()
+        path.parent.rmdir()
+        database.emit(inspection(2))
+    assert sequences(path) == [2]
+
+
+def test_a_folder_in_the_way_is_told(path):
+    path.mkdir()
+    with (
+        pytest.raises(OutputError, match="the database cannot be opened: unable to open database file; check the disk"),
+        open_database(station="a", path=path),
+    ):
+        pytest.fail("opened")
+
+
+def test_a_file_where_the_folder_should_be_is_told_and_recording_goes_on_when_it_is_gone(tmp_path, inspection):
+    path = tmp_path / "data" / "inspections.db"
+    with open_database(station="a", path=path) as database:
+        for file in path.parent.iterdir():
+            file.unlink()
+        path.parent.rmdir()
+        path.parent.touch()
+        with pytest.raises(OutputError, match="a file stands where a folder is wanted"):
+            database.emit(inspection(1))
+        path.parent.unlink()
+        database.emit(inspection(2))
+    assert sequences(path) == [2]
