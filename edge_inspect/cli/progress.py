@@ -1,0 +1,35 @@
+"""Progress bars of the verbs: on standard error, and nothing where that is no terminal."""
+
+from __future__ import annotations
+
+from types import TracebackType
+
+from tqdm import tqdm
+
+
+class ProgressBars:
+    """One bar for each thing that is done; `show` fits every `progress` callback of the package."""
+
+    def __init__(self) -> None:
+        self._bar: tqdm[object] | None = None
+        self._doing = ""
+
+    def __enter__(self) -> ProgressBars:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def show(self, doing: str, done: int, total: int) -> None:
+        """Say that `done` of `total` parts of `doing` are done."""
+        if doing != self._doing or self._bar is None:
+            self.close()
+            self._doing = doing
+            self._bar = tqdm(total=total, desc=doing, unit="part", disable=None)
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def close(self) -> None:
+        """Finish the bar that is shown."""
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,164 @@
+"""The live status file: what `edge-inspect status` shows of a running station.
+
+The station tells it of every inspection and every alarm; it is written in one step at most every half second, so that a
+reader sees a whole file and the line pays next to nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections import deque
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge_inspect import __version__
+from edge_inspect.config import Recipe
+from edge_inspect.datatypes import Inspection, Latency, Verdict
+from edge_inspect.errors import EdgeInspectError, OutputError
+
+STATUS_FILE = "status.json"
+WRITE_EVERY_S = 0.5
+STALE_AFTER_S = 5.0
+LATENCIES_KEPT = 1000
+STAGES = ("wait", "place", "infer", "find", "decide", "emit", "verdict")
+
+
+class LiveStatus:
+    """What the station is doing, told by the station itself."""
+
+    def __init__(self, path: Path, *, station: str) -> None:
+        self._path = path
+        self._station = station
+        self._started_at = _now()
+        self._state = "starting"
+        self._serving: dict[str, str] = {}
+        self._counts = {verdict.value: 0 for verdict in Verdict}
+        self._last: dict[str, Any] | None = None
+        self._latencies: deque[Latency] = deque(maxlen=LATENCIES_KEPT)
+        self._alarms: dict[str, dict[str, str]] = {}
+        self._written_s = 0.0
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Verdicts since start, by name."""
+        return dict(self._counts)
+
+    @property
+    def alarms(self) -> dict[str, str]:
+        """What stands now, by source."""
+        return {source: alarm["text"] for source, alarm in self._alarms.items()}
+
+    def state(self, state: str) -> None:
+        """Say `starting`, `ready` or `stopped`; written at once."""
+        self._state = state
+        self._write()
+
+    def serving(self, recipe: Recipe, *, engine_sha256: str, calibration_id: str) -> None:
+        """Say what the station inspects with."""
+        self._serving = {"recipe": recipe.part, "engine_sha256": engine_sha256, "calibration_id": calibration_id}
+
+    def note(self, inspection: Inspection) -> None:
+        """Count one inspection."""
+        self._counts[inspection.verdict.value] += 1
+        if inspection.score is not None:
+            self._latencies.append(inspection.latency)
+        self._last = {
+            "sequence": inspection.sequence,
+            "part_id": inspection.part_id,
+            "taken_at": inspection.taken_at.isoformat(),
+            "verdict": inspection.verdict.value,
+            "reason": inspection.reason,
+            "score": inspection.score,
+            "threshold": inspection.threshold,
+            "regions": len(inspection.regions),
+        }
+
+    def alarm(self, source: str, text: str) -> bool:
+        """Raise the alarm of `source`, or clear it with "". True when something changed."""
+        if text == self.alarms.get(source, ""):
+            return False
+        if text:
+            self._alarms[source] = {"text": text, "since": self._alarms.get(source, {}).get("since", _now())}
+        else:
+            del self._alarms[source]
+        return True
+
+    def beat(self) -> None:
+        """Called once a cycle, also on an idle line: writes the file when it is due."""
+        if time.monotonic() - self._written_s >= WRITE_EVERY_S:
+            self._write()
+
+    def _write(self) -> None:
+        self._written_s = time.monotonic()
+        beside = self._path.with_name(self._path.name + ".new")
+        try:
+            beside.write_text(json.dumps(self._snapshot()) + "\n", encoding="utf-8")
+            beside.replace(self._path)
+        except OSError as error:
+            self.alarm("status file", f"{self._path}: cannot be written: {error.strerror}; check space and permissions")
+        else:
+            self.alarm("status file", "")
+
+    def _snapshot(self) -> dict[str, Any]:
+        return {
+            "station": self._station,
+            "pid": os.getpid(),
+            "software": __version__,
+            "state": self._state,
+            "started_at": self._started_at,
+            "updated_at": _now(),
+            **self._serving,
+            "counts": self._counts,
+            "last": self._last,
+            "latency_ms": percentiles_by_stage(self._latencies),
+            "alarms": self._alarms,
+        }
+
+
+def read_status(path: Path) -> dict[str, Any]:
+    """Read a status file; `state` becomes `not running` when nobody has written it for five seconds after its last word.
+
+    Raises:
+        EdgeInspectError: there is none, or it is not a status file.
+    """
+    try:
+        status: dict[str, Any] = json.loads(path.read_bytes())
+        age_s = (datetime.now(timezone.utc) - datetime.fromisoformat(status["updated_at"])).total_seconds()
+    except OSError as error:
+        raise EdgeInspectError(f"{path}: cannot be read: {error.strerror}; has the station ever run with this data folder?") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise EdgeInspectError(f"{path}: not a status file: {error}; a running station writes a new one") from error
+    if status["state"] != "stopped" and age_s > STALE_AFTER_S:
+        status["state"] = "not running"
+    return status | {"age_s": round(age_s, 1)}
+
+
+def percentiles_by_stage(latencies: deque[Latency]) -> dict[str, dict[str, float]]:
+    """p50, p95, p99 and max [ms] of each stage, of the inspections kept; empty when there were none."""
+    if not latencies:
+        return {}
+    table = np.array([[getattr(latency, stage) for stage in STAGES] for latency in latencies], dtype=np.float64) / 1e6
+    ranks = np.percentile(table, (50, 95, 99, 100), axis=0).round(3)
+    return {stage: dict(zip(("p50", "p95", "p99", "max"), map(float, ranks[:, i]), strict=True)) for i, stage in enumerate(STAGES)}
+
+
+def open_status(data: Path, *, station: str) -> LiveStatus:
+    """Make the data folder and the status in it.
+
+    Raises:
+        OutputError: the data folder cannot be made or written.
+    """
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{data}: cannot be made: {error.strerror}; check `data` in the station file and the permissions") from error
+    return LiveStatus(data / STATUS_FILE, station=station)
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")

@@ -1,0 +1,340 @@
+"""The loop, driven through its doors by a scripted camera and a scripted PLC, with the real tiny engine behind it."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections import deque
+from contextlib import nullcontext
+from datetime import datetime, timezone
+
+import numpy as np
+import pytest
+
+from edge_inspect.config import PluginBlock, load_station
+from edge_inspect.datatypes import Frame, PlcRequest, RequestKind, Verdict
+from edge_inspect.errors import CameraError, DeadlineMissed, EngineError, FrameLost, OutputError, PlcError
+from edge_inspect.inspector import open_inspector
+from edge_inspect.plc.unwired import Unwired
+from edge_inspect.service.live import LiveStatus
+from edge_inspect.service.sequence import Sequence
+from edge_inspect.station import LARGEST_GAP, Station
+from tests.conftest import write_part
+
+GOOD, BAD = 128, 200
+
+
+def frame(sequence=1, *, grey=GOOD, size=(48, 64), exposed_ns=None):
+    pixels = np.full((*size, 3), grey, np.uint8)
+    exposed_ns = time.monotonic_ns() if exposed_ns is None else exposed_ns
+    return Frame(
+        pixels=pixels,
+        sequence=sequence,
+        exposed_ns=exposed_ns,
+        taken_at=datetime.now(timezone.utc),
+        camera="scripted",
+        part_id=f"p{sequence}",
+    )
+
+
+class ScriptedCamera:
+    """Gives frames, raises errors, or runs what stands in its script; then sets `stop` and stays idle."""
+
+    def __init__(self, *script):
+        self.script = deque(script)
+        self.stop = threading.Event()
+
+    def grab(self, timeout_s):
+        if not self.script:
+            self.stop.set()
+            return None
+        step = self.script.popleft()
+        if callable(step):
+            step = step()
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+
+class ScriptedPlc:
+    """Asks what stands in its script and keeps what it is told."""
+
+    def __init__(self, *script):
+        self.script = deque(script)
+        self.stop = threading.Event()
+        self.said, self.answers, self.readiness = [], [], []
+        self.refuse = lambda inspection: None
+        self.begun = 100
+
+    def ready(self, is_ready, reason=""):
+        self.readiness.append(is_ready)
+
+    def poll(self, timeout_s):
+        if not self.script:
+            self.stop.set()
+            return None
+        step = self.script.popleft()
+        if isinstance(step, Exception):
+            raise step
+        return step
+
+    def begin(self, deadline_ns):
+        self.begun += 1
+        return self.begun
+
+    def emit(self, inspection):
+        self.refuse(inspection)
+        self.said.append(inspection)
+
+    def answer(self, request, *, job, error=""):
+        self.answers.append((job, error))
+
+
+class Kept:
+    """An output that keeps inspections; fails while `broken`."""
+
+    def __init__(self):
+        self.inspections = []
+        self.broken = False
+
+    def emit(self, inspection):
+        if self.broken:
+            raise OutputError("the disk is full; make room")
+        self.inspections.append(inspection)
+
+
+def trigger(acquisition=1, *, deadline_ms=1000.0):
+    now = time.monotonic_ns()
+    return PlcRequest(kind=RequestKind.TRIGGER, received_ns=now, acquisition=acquisition, deadline_ns=now + int(deadline_ms * 1e6))
+
+
+@pytest.fixture
+def live(tmp_path):
+    """The status object of the station that `serve` runs."""
+    return LiveStatus(tmp_path / "status.json", station="cell")
+
+
+@pytest.fixture
+def serve(tmp_path, recipe_file, live):
+    """Run a station over a script; gives (inspections recorded, status file, status object)."""
+
+    def run(camera, plc=None, *, trigger="camera", deadline_ms=1000, kept=None, jobs="", inspector=None):
+        station_file = tmp_path / "station.yaml"
+        plc_block = "plc: modbus\n" if trigger == "plc" else ""
+        station_file.write_text(
+            f"name: cell\nrecipe: {recipe_file}\ncamera: simulated\nruntime: reference\n"
+            f"deadline_ms: {deadline_ms}\ntrigger: {trigger}\n{plc_block}{jobs}"
+        )
+        settings = load_station(station_file)
+        kept = Kept() if kept is None else kept
+        opened = open_inspector(recipe_file, PluginBlock(kind="reference"), base=tmp_path) if inspector is None else inspector
+        station = Station(
+            settings=settings,
+            camera=camera,
+            inspector=opened,
+            plc=plc or Unwired(),
+            outputs=[("kept", kept)],
+            status=live,
+            sequence=Sequence(tmp_path / "sequence"),
+        )
+        station.run(camera.stop if trigger == "camera" else plc.stop)
+        return kept.inspections, json.loads((tmp_path / "status.json").read_text()), live
+
+    return run
+
+
+def verdicts(inspections):
+    return [inspection.verdict.value for inspection in inspections]
+
+
+def test_every_frame_of_the_camera_gets_one_verdict_in_order(serve):
+    inspections, status, _ = serve(ScriptedCamera(frame(1), frame(2, grey=BAD), None, frame(3)))
+    assert verdicts(inspections) == ["OK", "NG", "OK"]
+    assert [inspection.sequence for inspection in inspections] == [1, 2, 3]
+    assert [inspection.part_id for inspection in inspections] == ["p1", "p2", "p3"]
+    assert status["counts"] == {"OK": 2, "NG": 1, "FAULT": 0}
+    assert status["state"] == "stopped"
+
+
+def test_an_inspection_names_what_it_was_made_with_and_where_the_time_went(serve):
+    [inspection], _, _ = serve(ScriptedCamera(frame(1, grey=BAD)))
+    assert inspection.recipe == "cell"
+    assert inspection.score == pytest.approx(72)
+    assert inspection.threshold == 20
+    assert len(inspection.engine_sha256) == 64
+    assert len(inspection.calibration_id) == 12
+    assert inspection.latency.infer > 0
+    assert inspection.latency.verdict >= inspection.latency.infer
+    assert inspection.evidence.frame.sequence == 1
+
+
+def test_an_exposure_the_camera_lost_is_a_fault_and_the_line_goes_on(serve):
+    lost = FrameLost("img_2.png is truncated; copy it again", sequence=2, part_id="img_2.png")
+    inspections, _, _ = serve(ScriptedCamera(frame(1), lost, frame(3)))
+    assert verdicts(inspections) == ["OK", "FAULT", "OK"]
+    assert inspections[1].part_id == "img_2.png"
+    assert "truncated" in inspections[1].reason
+    assert inspections[1].score is None
+
+
+def test_a_gap_in_the_cameras_count_faults_each_part_nobody_saw(serve):
+    inspections, _, _ = serve(ScriptedCamera(frame(7), frame(10)))
+    assert verdicts(inspections) == ["OK", "FAULT", "FAULT", "OK"]
+    assert "exposure 8" in inspections[1].reason
+
+
+@pytest.mark.parametrize("jump", [1, 5 + LARGEST_GAP + 1])
+def test_a_camera_that_counts_anew_has_lost_no_part(serve, jump):
+    inspections, _, _ = serve(ScriptedCamera(frame(5), frame(jump + 1), frame(jump + 2)))
+    assert verdicts(inspections) == ["OK", "OK", "OK"]
+
+
+def test_a_camera_that_is_away_is_an_alarm_and_not_a_fault_and_comes_back_by_itself(serve, live):
+    away = CameraError("no link to 10.0.0.7; check the cable")
+    alarms = []
+    inspections, _, _ = serve(ScriptedCamera(frame(1), away, away, lambda: alarms.append(live.alarms) or frame(2)))
+    assert verdicts(inspections) == ["OK", "OK"]
+    assert alarms == [{"camera": "no link to 10.0.0.7; check the cable"}]
+    assert live.alarms == {}
+
+
+def test_a_frame_of_another_size_than_the_recipes_is_a_fault(serve, tmp_path):
+    write_part(tmp_path / "cell", extra="frame: {width: 64, height: 48}\n")
+    inspections, _, _ = serve(ScriptedCamera(frame(1, size=(50, 64)), frame(2)))
+    assert verdicts(inspections) == ["FAULT", "OK"]
+    assert "64 x 50" in inspections[0].reason
+
+
+def test_scores_that_are_not_finite_are_a_fault(serve, tmp_path):
+    write_part(tmp_path / "cell", model="tiny_nan")
+    inspections, _, _ = serve(ScriptedCamera(frame(1, grey=255), frame(2)))
+    assert verdicts(inspections) == ["FAULT", "OK"]
+    assert inspections[0].score is None
+
+
+def test_an_engine_that_fails_on_a_frame_faults_that_part_only(serve, tmp_path, recipe_file):
+    with open_inspector(recipe_file, PluginBlock(kind="reference"), base=tmp_path) as inspector:
+        whole = inspector.inspect
+        answers = iter([EngineError("the device is gone; restart"), None])
+
+        def sometimes(shown):
+            if (error := next(answers)) is not None:
+                raise error
+            return whole(shown)
+
+        inspector.inspect = sometimes
+        inspections, _, _ = serve(ScriptedCamera(frame(1), frame(2)), inspector=nullcontext(inspector))
+    assert verdicts(inspections) == ["FAULT", "OK"]
+
+
+def test_a_verdict_after_the_deadline_is_a_fault_that_says_what_it_would_have_been(serve):
+    late = frame(1, grey=BAD, exposed_ns=time.monotonic_ns() - 2_000_000_000)
+    [inspection], _, _ = serve(ScriptedCamera(late))
+    assert inspection.verdict is Verdict.FAULT
+    assert "too late" in inspection.reason
+    assert "NG" in inspection.reason
+    assert inspection.score is None
+    assert inspection.regions == ()
+
+
+def test_a_trigger_of_the_plc_exposes_one_part_and_its_acquisition_comes_back(serve):
+    plc = ScriptedPlc(trigger(41), None, trigger(42))
+    inspections, _, _ = serve(ScriptedCamera(frame(1), frame(9, grey=BAD)), plc, trigger="plc")
+    assert [(said.acquisition, said.verdict.value) for said in plc.said] == [(41, "OK"), (42, "NG")]
+    assert [inspection.acquisition for inspection in inspections] == [41, 42]
+    assert plc.readiness[0] is True
+    assert plc.readiness[-1] is False
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (None, "no frame within"),
+        (FrameLost("the frame is incomplete; check the link", sequence=3), "incomplete"),
+        (CameraError("the camera is away; check the cable"), "away"),
+    ],
+)
+def test_a_trigger_without_a_frame_is_a_fault(serve, given, reason):
+    plc = ScriptedPlc(trigger(1), trigger(2))
+    inspections, _, _ = serve(ScriptedCamera(given, frame(1)), plc, trigger="plc")
+    assert verdicts(inspections) == ["FAULT", "OK"]
+    assert reason in inspections[0].reason
+
+
+def test_triggers_the_plc_gave_before_the_stop_are_still_served(serve):
+    plc = ScriptedPlc()
+    camera = ScriptedCamera(frame(1), frame(2))
+    plc.stop.set()
+    plc.script.extend([trigger(1), trigger(2)])
+    inspections, _, _ = serve(camera, plc, trigger="plc")
+    assert [inspection.acquisition for inspection in inspections] == [1, 2]
+
+
+def test_when_the_wire_has_already_said_fault_the_record_says_fault_too(serve):
+    def too_late(inspection):
+        raise DeadlineMissed("FAULT was said 3 ms ago")
+
+    plc = ScriptedPlc(trigger(1, deadline_ms=1000))
+    plc.refuse = too_late
+    [inspection], _, _ = serve(ScriptedCamera(frame(1)), plc, trigger="plc")
+    assert inspection.verdict is Verdict.FAULT
+    assert "too late" in inspection.reason
+
+
+def test_a_fault_the_wire_said_first_keeps_its_own_reason(serve):
+    def too_late(inspection):
+        raise DeadlineMissed("FAULT was said 3 ms ago")
+
+    plc = ScriptedPlc(trigger(1))
+    plc.refuse = too_late
+    [inspection], _, _ = serve(ScriptedCamera(FrameLost("half a frame; check the link", sequence=1)), plc, trigger="plc")
+    assert "half a frame" in inspection.reason
+
+
+def test_a_broken_wire_is_an_alarm_and_the_records_go_on(serve):
+    def broken(inspection):
+        raise PlcError("the PLC is gone; check the cable")
+
+    plc = ScriptedPlc(PlcError("the PLC is gone; check the cable"), trigger(1))
+    plc.refuse = broken
+    inspections, _, live = serve(ScriptedCamera(frame(1)), plc, trigger="plc")
+    assert verdicts(inspections) == ["OK"]
+
+
+def test_a_record_that_fails_is_an_alarm_and_stops_no_verdict(serve):
+    kept = Kept()
+    kept.broken = True
+    plc = ScriptedPlc()
+    inspections, status, live = serve(ScriptedCamera(frame(1), frame(2)), plc, kept=kept)
+    assert [said.verdict.value for said in plc.said] == ["OK", "OK"]
+    assert live.alarms == {"kept": "the disk is full; make room"}
+    assert status["alarms"]["kept"]["text"] == "the disk is full; make room"
+    assert status["counts"]["OK"] == 2
+
+
+def test_a_job_change_takes_the_other_recipe_and_a_bad_one_leaves_the_old_running(serve, tmp_path):
+    other = write_part(tmp_path / "other", image_threshold=100)
+    jobs = f"jobs: {{1: {other}, 2: {tmp_path / 'missing.yaml'}}}\n"
+
+    def job(number):
+        return PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=time.monotonic_ns(), job=number)
+
+    reset = PlcRequest(kind=RequestKind.RESET, received_ns=time.monotonic_ns())
+    plc = ScriptedPlc(trigger(1), job(1), trigger(2), job(2), job(9), reset, trigger(3))
+    camera = ScriptedCamera(*(frame(i, grey=BAD) for i in range(3)))
+    inspections, status, _ = serve(camera, plc, trigger="plc", jobs=jobs)
+    assert [(i.recipe, i.verdict.value) for i in inspections] == [("cell", "NG"), ("other", "OK"), ("other", "OK")]
+    assert [job for job, _ in plc.answers] == [1, 1, 1]
+    assert "missing.yaml" in plc.answers[1][1]
+    assert "job 9 is not in the station file" in plc.answers[2][1]
+    assert status["recipe"] == "other"
+    assert "job 9" in status["alarms"]["job"]["text"]
+
+
+def test_the_plc_may_change_the_job_on_a_line_its_camera_triggers(serve, tmp_path):
+    other = write_part(tmp_path / "other", image_threshold=100)
+    plc = ScriptedPlc(PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=0, job=1))
+    inspections, _, _ = serve(ScriptedCamera(frame(1, grey=BAD)), plc, jobs=f"jobs: {{1: {other}}}\n")
+    assert [(i.recipe, i.verdict.value) for i in inspections] == [("other", "OK")]
+    assert inspections[0].acquisition == 101
