@@ -182,6 +182,7 @@ class RequestKind(enum.Enum):
     """What a PLC can ask of the station."""
 
     TRIGGER = "trigger"
+    MISSED = "missed trigger"
     JOB_CHANGE = "job change"
     RESET = "reset"
 
@@ -191,7 +192,8 @@ class PlcRequest:
     """Something the PLC asked for.
 
     Attributes:
-        kind: trigger, job change or reset of the error.
+        kind: trigger; a trigger that came while the station was not ready, for which the wire has said FAULT already and
+            the station only records it; job change; or reset of the error.
         received_ns: monotonic clock when the wire saw it [ns].
         acquisition: for a trigger, the handshake's count of it.
         deadline_ns: for a trigger, when the wire says FAULT by itself (monotonic clock) [ns].

@@ -86,6 +86,9 @@ class Plc(Protocol):
             The acquisition count to put into the inspection.
         """
 
+    def exposed(self, acquisition: int) -> None:
+        """Tell the PLC that this part has been exposed and may move."""
+
     def emit(self, inspection: Inspection) -> None:
         """Publish the verdict of `inspection.acquisition`; visible to the PLC when it returns.
 

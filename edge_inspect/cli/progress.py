@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from types import TracebackType
+from typing import Any
 
 from tqdm import tqdm
 
@@ -11,7 +12,7 @@ class ProgressBars:
     """One bar for each thing that is done; `show` fits every `progress` callback of the package."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[object] | None = None
+        self._bar: tqdm[Any] | None = None
         self._doing = ""
 
     def __enter__(self) -> ProgressBars:
@@ -26,8 +27,9 @@ class ProgressBars:
             self.close()
             self._doing = doing
             self._bar = tqdm(total=total, desc=doing, unit="part", disable=None)
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
+        bar = self._bar
+        bar.total = total
+        bar.update(done - bar.n)
 
     def close(self) -> None:
         """Finish the bar that is shown."""

@@ -19,7 +19,8 @@ from edge_inspect.inspector import open_inspector
 from edge_inspect.plc.unwired import Unwired
 from edge_inspect.service.live import LiveStatus
 from edge_inspect.service.sequence import Sequence
-from edge_inspect.station import LARGEST_GAP, Station
+from edge_inspect.station import Station
+from edge_inspect.station.loop import LARGEST_GAP
 from tests.conftest import write_part
 
 GOOD, BAD = 128, 200
@@ -63,7 +64,7 @@ class ScriptedPlc:
     def __init__(self, *script):
         self.script = deque(script)
         self.stop = threading.Event()
-        self.said, self.answers, self.readiness = [], [], []
+        self.said, self.answers, self.readiness, self.released = [], [], [], []
         self.refuse = lambda inspection: None
         self.begun = 100
 
@@ -82,6 +83,9 @@ class ScriptedPlc:
     def begin(self, deadline_ns):
         self.begun += 1
         return self.begun
+
+    def exposed(self, acquisition):
+        self.released.append(acquisition)
 
     def emit(self, inspection):
         self.refuse(inspection)
@@ -243,6 +247,7 @@ def test_a_trigger_of_the_plc_exposes_one_part_and_its_acquisition_comes_back(se
     inspections, _, _ = serve(ScriptedCamera(frame(1), frame(9, grey=BAD)), plc, trigger="plc")
     assert [(said.acquisition, said.verdict.value) for said in plc.said] == [(41, "OK"), (42, "NG")]
     assert [inspection.acquisition for inspection in inspections] == [41, 42]
+    assert plc.released == [41, 42]
     assert plc.readiness[0] is True
     assert plc.readiness[-1] is False
 
@@ -298,7 +303,7 @@ def test_a_broken_wire_is_an_alarm_and_the_records_go_on(serve):
 
     plc = ScriptedPlc(PlcError("the PLC is gone; check the cable"), trigger(1))
     plc.refuse = broken
-    inspections, _, live = serve(ScriptedCamera(frame(1)), plc, trigger="plc")
+    inspections, _, _ = serve(ScriptedCamera(frame(1)), plc, trigger="plc")
     assert verdicts(inspections) == ["OK"]
 
 
@@ -306,7 +311,7 @@ def test_a_record_that_fails_is_an_alarm_and_stops_no_verdict(serve):
     kept = Kept()
     kept.broken = True
     plc = ScriptedPlc()
-    inspections, status, live = serve(ScriptedCamera(frame(1), frame(2)), plc, kept=kept)
+    _, status, live = serve(ScriptedCamera(frame(1), frame(2)), plc, kept=kept)
     assert [said.verdict.value for said in plc.said] == ["OK", "OK"]
     assert live.alarms == {"kept": "the disk is full; make room"}
     assert status["alarms"]["kept"]["text"] == "the disk is full; make room"
@@ -338,3 +343,11 @@ def test_the_plc_may_change_the_job_on_a_line_its_camera_triggers(serve, tmp_pat
     inspections, _, _ = serve(ScriptedCamera(frame(1, grey=BAD)), plc, jobs=f"jobs: {{1: {other}}}\n")
     assert [(i.recipe, i.verdict.value) for i in inspections] == [("other", "OK")]
     assert inspections[0].acquisition == 101
+
+
+def test_a_trigger_the_wire_had_to_miss_stands_in_the_records_as_the_fault_it_said(serve):
+    missed = PlcRequest(kind=RequestKind.MISSED, received_ns=time.monotonic_ns(), acquisition=7)
+    plc = ScriptedPlc(missed, trigger(8))
+    inspections, _, _ = serve(ScriptedCamera(frame(1)), plc, trigger="plc")
+    assert [(i.acquisition, i.verdict.value) for i in inspections] == [(7, "FAULT"), (8, "OK")]
+    assert [said.acquisition for said in plc.said] == [8]

@@ -1,0 +1,10 @@
+"""The loop: exactly one verdict for every trigger, in time.
+
+`loop` is the line itself, read top-down; `inspections` makes the one inspection of each trigger; `delivery` brings it to the
+PLC and the records; `opening` opens everything a station file names.
+"""
+
+from edge_inspect.station.loop import Station
+from edge_inspect.station.opening import open_station, prepare_station
+
+__all__ = ["Station", "open_station", "prepare_station"]

@@ -1,0 +1,210 @@
+"""From trigger to verdict, part by part, in one thread: grab and emit around `Inspector.inspect`.
+
+What goes wrong with one part is that part's FAULT; what goes wrong with a device is an alarm, and the device is tried again
+for ever.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence as Several
+from contextlib import AbstractContextManager, ExitStack
+from threading import Event
+
+from edge_inspect.config import Station as Settings
+from edge_inspect.datatypes import Frame, Inspection, PlcRequest, RequestKind
+from edge_inspect.errors import CameraError, EdgeInspectError, FrameLost, PlcError
+from edge_inspect.inspector import Inspector, open_inspector
+from edge_inspect.protocols import Camera, Output, Plc
+from edge_inspect.service.live import LiveStatus
+from edge_inspect.service.sequence import Sequence
+from edge_inspect.station.delivery import Delivery
+from edge_inspect.station.inspections import Trigger, fault, inspection_from_finding, trigger_from_request
+
+log = logging.getLogger(__name__)
+
+IDLE_S = 0.1
+"""Longest wait for a trigger before the loop looks whether it must stop [s]."""
+
+REFUSED_S = 0.01
+"""Pause after a device has refused at once, so that the loop does not spin [s]."""
+
+LARGEST_GAP = 1000
+"""A jump of the camera's count beyond this is a camera that counts anew, not a thousand lost parts."""
+
+
+class Station:
+    """Serves one camera and one PLC wire."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        camera: Camera,
+        inspector: AbstractContextManager[Inspector],
+        plc: Plc,
+        outputs: Several[tuple[str, Output]],
+        status: LiveStatus,
+        sequence: Sequence,
+    ) -> None:
+        self._settings = settings
+        self._camera = camera
+        self._opened = ExitStack()
+        self._inspector = self._opened.enter_context(inspector)
+        self._plc = plc
+        self._status = status
+        self._delivery = Delivery(plc=plc, outputs=outputs, status=status)
+        self._sequence = sequence
+        self._deadline_ns = int(settings.deadline_ms * 1e6)
+        self._seen: int | None = None
+        self._job = 0
+
+    def run(self, stop: Event) -> None:
+        """Serve until `stop` is set; then finish the part in flight and what the PLC has already triggered."""
+        follow = self._follow_plc if self._settings.trigger == "plc" else self._follow_camera
+        self._show_what_serves()
+        self._status.state("ready")
+        self._plc.ready(True)
+        try:
+            while not stop.is_set():
+                follow()
+                self._status.beat()
+        finally:
+            self._plc.ready(False, "the station is stopping")
+            self._serve_what_is_asked()
+            self._opened.close()
+            self._status.state("stopped")
+
+    # where parts come from
+
+    def _follow_plc(self) -> None:
+        request = self._poll(IDLE_S)
+        if request is not None:
+            self._serve(request)
+
+    def _follow_camera(self) -> None:
+        self._serve_what_is_asked()
+        try:
+            frame = self._grab(IDLE_S)
+        except FrameLost as lost:
+            self._fault_gap(lost.sequence)
+            self._fault_unseen(str(lost), part_id=lost.part_id)
+        except CameraError as error:
+            self._delivery.alarm("camera", str(error))
+            time.sleep(REFUSED_S)
+        else:
+            if frame is not None:
+                self._fault_gap(frame.sequence)
+                trigger = self._announce(frame.exposed_ns)
+                self._delivery.deliver(self._inspect(frame, trigger), trigger)
+
+    def _serve_what_is_asked(self) -> None:
+        while (request := self._poll(0)) is not None:
+            self._serve(request)
+
+    def _serve(self, request: PlcRequest) -> None:
+        if request.kind is RequestKind.TRIGGER:
+            trigger = trigger_from_request(request, sequence=self._count())
+            self._delivery.deliver(self._expose(trigger), trigger)
+        elif request.kind is RequestKind.MISSED:
+            trigger = trigger_from_request(request, sequence=self._count())
+            self._delivery.record(fault(trigger, self._inspector, "the PLC triggered while the station was not ready"))
+        elif request.kind is RequestKind.JOB_CHANGE:
+            self._change_job(request)
+        else:
+            log.info("the PLC has cleared the error")
+
+    def _poll(self, timeout_s: float) -> PlcRequest | None:
+        try:
+            request = self._plc.poll(timeout_s)
+        except PlcError as error:
+            self._delivery.alarm("plc", str(error))
+            time.sleep(REFUSED_S)
+            return None
+        return request
+
+    def _grab(self, timeout_s: float) -> Frame | None:
+        frame = self._camera.grab(timeout_s)
+        self._delivery.alarm("camera", "")
+        return frame
+
+    def _expose(self, trigger: Trigger) -> Inspection:
+        """One part that the PLC has triggered."""
+        left_s = max(0.0, -trigger.late_ms / 1e3)
+        try:
+            frame = self._grab(left_s)
+        except FrameLost as lost:
+            return fault(trigger, self._inspector, str(lost), part_id=lost.part_id)
+        except CameraError as error:
+            self._delivery.alarm("camera", str(error))
+            return fault(trigger, self._inspector, str(error))
+        self._plc.exposed(trigger.acquisition)
+        if frame is None:
+            return fault(trigger, self._inspector, f"the camera gave no frame within {left_s * 1e3:.0f} ms; check its trigger and exposure")
+        return self._inspect(frame, trigger)
+
+    def _announce(self, exposed_ns: int) -> Trigger:
+        """One part that the camera saw by itself."""
+        deadline_ns = exposed_ns + self._deadline_ns
+        acquisition = self._plc.begin(deadline_ns)
+        return Trigger(sequence=self._count(), acquisition=acquisition, received_ns=exposed_ns, deadline_ns=deadline_ns)
+
+    def _fault_gap(self, arrived: int) -> None:
+        """A gap in the camera's count is so many parts that nobody saw."""
+        expected = arrived if self._seen is None else self._seen + 1
+        self._seen = arrived
+        if 0 < arrived - expected <= LARGEST_GAP:
+            for lost in range(expected, arrived):
+                self._fault_unseen(f"exposure {lost} of the camera was lost; check its link")
+        elif arrived != expected:
+            log.warning("the camera's count jumped from %d to %d: it counts anew", expected - 1, arrived)
+
+    def _fault_unseen(self, reason: str, *, part_id: str = "") -> None:
+        trigger = self._announce(time.monotonic_ns())
+        self._delivery.deliver(fault(trigger, self._inspector, reason, part_id=part_id), trigger)
+
+    def _count(self) -> int:
+        sequence = self._sequence.next()
+        self._delivery.alarm("count", self._sequence.alarm)
+        return sequence
+
+    # from a frame to a verdict
+
+    def _inspect(self, frame: Frame, trigger: Trigger) -> Inspection:
+        try:
+            finding = self._inspector.inspect(frame)
+        except EdgeInspectError as error:
+            return fault(trigger, self._inspector, str(error), part_id=frame.part_id, taken_at=frame.taken_at)
+        return inspection_from_finding(finding, frame, trigger, self._inspector)
+
+    # another part on the same line
+
+    def _change_job(self, request: PlcRequest) -> None:
+        try:
+            inspector = self._open_job(request.job)
+        except EdgeInspectError as error:
+            self._delivery.alarm("job", str(error))
+            self._plc.answer(request, job=self._job, error=str(error))
+            return
+        self._opened.close()
+        self._opened, self._inspector, self._job = inspector
+        self._show_what_serves()
+        self._plc.answer(request, job=self._job)
+        log.info("job %d runs: %s", self._job, self._inspector.recipe.part)
+
+    def _open_job(self, job: int) -> tuple[ExitStack, Inspector, int]:
+        if job not in self._settings.jobs:
+            known = ", ".join(map(str, sorted(self._settings.jobs))) or "none"
+            raise PlcError(f"job {job} is not in the station file, which has {known}; add it to `jobs`")
+        recipe = self._settings.jobs[job]
+        opened = ExitStack()
+        return opened, opened.enter_context(open_inspector(recipe, self._settings.runtime, base=recipe.parent)), job
+
+    def _show_what_serves(self) -> None:
+        self._delivery.alarm("job", "")
+        self._status.serving(
+            self._inspector.recipe,
+            engine_sha256=self._inspector.model.engine_sha256,
+            calibration_id=self._inspector.thresholds.calibration_id,
+        )

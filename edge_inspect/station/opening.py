@@ -1,0 +1,100 @@
+"""Opens what a station file names: every mistake in the options is told before anything is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from edge_inspect.config import OutputBlock, PluginBlock, load_station
+from edge_inspect.config import Station as Settings
+from edge_inspect.errors import ConfigError
+from edge_inspect.inspector import open_inspector
+from edge_inspect.outputs.background import run_in_background
+from edge_inspect.plc.unwired import Unwired
+from edge_inspect.plugins import Door, prepare
+from edge_inspect.service.alone import hold_alone
+from edge_inspect.service.live import open_status
+from edge_inspect.service.sequence import Sequence
+from edge_inspect.station.loop import Station
+
+Opener = Callable[[], AbstractContextManager[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Openers:
+    """What a station file names, with its options checked; nothing is opened yet."""
+
+    camera: Opener
+    plc: Opener
+    outputs: tuple[tuple[str, Opener], ...]
+
+
+@contextmanager
+def open_station(path: Path) -> Iterator[Station]:
+    """Open everything a station file names; the engine is warm and accepted, and the PLC is not told Ready yet.
+
+    Raises:
+        ConfigError: the files are wrong or do not belong together.
+        PluginError: a kind is not installed.
+        CameraError, EngineError, PlcError, OutputError: a device, the engine or a record cannot be opened.
+    """
+    settings = load_station(path)
+    base = path.resolve().parent
+    openers = prepare_station(settings, base=base)
+    status = open_status(settings.data, station=settings.name)
+    with ExitStack() as stack:
+        stack.enter_context(hold_alone(settings.data))
+        status.state("starting")
+        plc = stack.enter_context(openers.plc())
+        outputs = [(name, stack.enter_context(opener())) for name, opener in openers.outputs]
+        sequence = Sequence(settings.data / "sequence")
+        stack.callback(sequence.close)
+        yield Station(
+            settings=settings,
+            camera=stack.enter_context(openers.camera()),
+            inspector=open_inspector(settings.recipe, settings.runtime, base=base),
+            plc=plc,
+            outputs=outputs,
+            status=status,
+            sequence=sequence,
+        )
+
+
+def prepare_station(settings: Settings, *, base: Path) -> Openers:
+    """Find every plugin and check its options.
+
+    Raises:
+        ConfigError: all that is wrong with the options, a line each.
+        PluginError: a kind is not installed.
+    """
+    problems: list[str] = []
+
+    def checked(door: Door, block: PluginBlock, **given: object) -> Opener:
+        try:
+            return prepare(door, block, base=base, given=given)
+        except ConfigError as error:
+            problems.append(str(error))
+            return nullcontext
+
+    openers = Openers(
+        camera=checked("cameras", settings.camera, name=settings.camera.kind),
+        plc=_unwired if settings.plc is None else checked("plc", settings.plc, deadline_ms=settings.deadline_ms),
+        outputs=tuple(_opener(block, checked("outputs", block, station=settings.name)) for block in settings.outputs),
+    )
+    if problems:
+        raise ConfigError("\n".join(problems))
+    return openers
+
+
+def _unwired() -> AbstractContextManager[Unwired]:
+    return nullcontext(Unwired())
+
+
+def _opener(block: OutputBlock, opener: Opener) -> tuple[str, Opener]:
+    if block.background is None:
+        return block.kind, opener
+    queue = block.background.queue
+    return block.kind, lambda: run_in_background(opener(), queue=queue, name=block.kind)
