@@ -48,7 +48,14 @@ def _compile(model: ModelFolder, threads: int, cache: Path | None) -> Any:
     core = openvino.Core()
     graph = core.read_model(model.model_file)
     check_graph(model, [_tensor(port) for port in (*graph.inputs, *graph.outputs)])
-    options = {"PERFORMANCE_HINT": "LATENCY", "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
+    options = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": threads,
+        # A pinned worker waits for its core while the camera or the PLC has it: 2.8 ms (p95) instead of 0.14 on 2 busy cores.
+        "ENABLE_CPU_PINNING": False,
+    }
     if cache is not None:
         # Keyed by the graph's hash here, and by version and device inside.
         options["CACHE_DIR"] = str(cache / model.engine_sha256[:16])

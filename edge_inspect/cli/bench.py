@@ -1,0 +1,122 @@
+"""`edge-inspect bench`: milliseconds from frame to verdict on this device."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from edge_inspect.config import PluginBlock
+    from edge_inspect.model_folder import ModelFolder
+
+NAME = "bench"
+HELP = "measure frame to verdict on this device, by stage"
+EXAMPLE = "edge-inspect bench --model engines/cell --size 1024x1024"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Say which arguments the verb takes."""
+    parser.add_argument("--model", type=Path, required=True, help="model folder, engines/<model>")
+    parser.add_argument("--runtime", help="runtime to open it with (default: the one a station takes)")
+    parser.add_argument("--threads", type=_at_least(1), help="threads for one inference (default: the library's choice)")
+    parser.add_argument("--size", type=_size, default=(1024, 1024), metavar="WxH", help="frame size in pixels (default: 1024x1024)")
+    parser.add_argument("--frames", type=_at_least(1), default=300, help="frames to time (default: %(default)s)")
+    parser.add_argument("--soak", type=_at_least(2_001), metavar="N", help="also run N frames and report how memory grows")
+    parser.add_argument("--startup", action="store_true", help="also time imports and the start until ready")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Measure and print.
+
+    Raises:
+        EdgeInspectError: the engine cannot be opened or is not accepted.
+    """
+    from edge_inspect.config import DEFAULT_RUNTIME, PluginBlock
+    from edge_inspect.model_folder import open_model_folder
+
+    options = {} if arguments.threads is None else {"threads": arguments.threads}
+    runtime = PluginBlock(kind=arguments.runtime or DEFAULT_RUNTIME, **options)
+    report = _report(open_model_folder(arguments.model), runtime, arguments)
+    print(json.dumps(report, indent=2) if arguments.json else "\n".join(_lines(report)))
+    return 0
+
+
+def _report(model: ModelFolder, runtime: PluginBlock, arguments: argparse.Namespace) -> dict[str, Any]:
+    from edge_inspect.field.benchmark import make_frames, measure, open_bench, soak
+    from edge_inspect.field.device import device_facts
+    from edge_inspect.field.startup import measure_startup
+
+    width, height = arguments.size
+    with open_bench(model, runtime) as bench:
+        frames = make_frames(model, width, height)
+        report: dict[str, Any] = {
+            "model": model.manifest.model,
+            "engine_sha256": model.engine_sha256,
+            "runtime": runtime.kind,
+            "threads": arguments.threads,
+            "network": model.manifest.input.model_dump(),
+            "frame": {"width": width, "height": height, "channels": model.manifest.input.channels},
+            **asdict(measure(bench, frames, arguments.frames)),
+            "acceptance": asdict(bench.acceptance),
+        }
+        if arguments.soak is not None:
+            report["memory"] = asdict(soak(bench, frames, arguments.soak))
+    if arguments.startup:
+        report["startup"] = asdict(measure_startup(model.path, runtime))
+    return {**report, "device": device_facts()}
+
+
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    frame, network, device = report["frame"], report["network"], report["device"]
+    yield f"{device['cpu']}, {device['usable_cores']} of {device['cores']} cores, load {device['load_1min']:.1f}"
+    yield (
+        f"{report['model']} ({report['engine_sha256'][:12]}) in {report['runtime']}: frames of {frame['width']} x {frame['height']} px "
+        f"to an image of {network['width']} x {network['height']} x {network['channels']}, {report['frames']} frames"
+    )
+    yield f"{'ms':24}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}"
+    yield _row("frame to verdict", report["frame_to_verdict_ms"])
+    yield _row("engine alone", report["engine_ms"])
+    yield _row("everything but engine", report["everything_but_engine_ms"])
+    yield from (_row(f"  {stage}", spread) for stage, spread in report["stages_ms"].items() if stage != "infer")
+    if "memory" in report:
+        memory = report["memory"]
+        yield (
+            f"memory: {memory['settled_mb']:.1f} MB after {memory['settled_frames']} frames, {memory['final_mb']:.1f} MB after "
+            f"{memory['frames']}: {memory['growth_percent']:+.2f} %"
+        )
+    if "startup" in report:
+        startup = report["startup"]
+        yield f"start: import {startup['import_ms']} ms, of the line {startup['import_line_ms']} ms; ready {startup['ready_ms']} ms"
+
+
+def _row(name: str, spread: dict[str, float]) -> str:
+    return f"{name:24}" + "".join(f"{spread[rank]:9.3f}" for rank in ("p50", "p95", "p99", "max"))
+
+
+def _size(text: str) -> tuple[int, int]:
+    width, times, height = text.partition("x")
+    if not (times and width.isdigit() and height.isdigit() and 1 <= int(width) <= 32_768 and 1 <= int(height) <= 32_768):
+        raise argparse.ArgumentTypeError(f"got {text!r}, wanted WIDTHxHEIGHT in pixels, such as 1024x1024")
+    return int(width), int(height)
+
+
+class _at_least:  # noqa: N801 - reads as a function where it is used
+    """Argument type: a whole number from `least` on."""
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+
+    def __call__(self, text: str) -> int:
+        """The number.
+
+        Raises:
+            argparse.ArgumentTypeError: it is no whole number, or a smaller one.
+        """
+        if not text.isdigit() or int(text) < self._least:
+            raise argparse.ArgumentTypeError(f"got {text!r}, wanted a whole number from {self._least} on")
+        return int(text)
