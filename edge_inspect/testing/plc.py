@@ -27,7 +27,7 @@ def check_plc(open_plc: Callable[[], AbstractContextManager[Plc]]) -> None:
         PlcError: the wire is broken.
     """
     with open_plc() as plc:
-        demand(isinstance(plc, Plc), f"{plc!r} lacks one of ready, poll, begin, emit, answer")
+        demand(isinstance(plc, Plc), f"{plc!r} lacks one of ready, poll, begin, exposed, emit, answer")
         plc.ready(False, "the check begins")
         plc.ready(True)
         _check_poll(plc)
@@ -53,6 +53,7 @@ def _check_acquisitions(plc: Plc) -> None:
     counts: list[int] = []
     for inspection in sample_inspections():
         counts.append(plc.begin(time.monotonic_ns() + 60 * SECOND_NS))
+        plc.exposed(counts[-1])
         verdict = _numbered(inspection, counts[-1])
         plc.emit(verdict)
         demand(_refused(plc, verdict, PlcError), "a second verdict for the same acquisition must raise PlcError")

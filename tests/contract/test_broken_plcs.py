@@ -29,6 +29,9 @@ class Honest:
         self.deadlines[self.count] = deadline_ns
         return self.count
 
+    def exposed(self, acquisition):
+        assert acquisition in self.deadlines
+
     def emit(self, inspection):
         deadline_ns = self.deadlines.pop(inspection.acquisition, None)
         if deadline_ns is None:
@@ -79,7 +82,7 @@ class NoDeadline(Honest):
 @pytest.mark.parametrize(
     ("broken", "sentence"),
     [
-        (object, "lacks one of ready, poll, begin, emit, answer"),
+        (object, "lacks one of ready, poll, begin, exposed, emit, answer"),
         (Chatty, "poll must give a PlcRequest or None, got 'trigger'"),
         (OneCount, r"its own count, got \[7, 7, 7, 7, 7, 7\]"),
         (TwoVerdicts, "a second verdict for the same acquisition must raise PlcError"),
