@@ -93,7 +93,7 @@ def _outline_searched(picture: UInt8Image, placement: Placement, picture_from_ne
 def _mark(picture: UInt8Image, regions: tuple[Region, ...], factor: int, unit: float) -> None:
     """Box every region, worst on top; label the worst ones where labels do not cover each other."""
     for region in reversed(regions):
-        _draw_box(picture, _around(region, factor, unit), unit)
+        _draw_box(picture, _box(region, factor), unit)
     taken: list[Box] = []
     for region in regions[:_LABELLED]:
         label = _label_box(picture, region, factor, unit)
@@ -102,16 +102,33 @@ def _mark(picture: UInt8Image, regions: tuple[Region, ...], factor: int, unit: f
             taken.append(label)
 
 
-def _around(region: Region, factor: int, unit: float) -> Box:
-    """A box just outside of the region, so that its line hides nothing of it."""
-    gap = math.ceil(1.5 * unit)
-    return region.left * factor - gap, region.top * factor - gap, region.right * factor - 1 + gap, region.bottom * factor - 1 + gap
+def _box(region: Region, factor: int) -> Box:
+    return region.left * factor, region.top * factor, region.right * factor, region.bottom * factor
+
+
+def _line_widths(unit: float) -> tuple[int, int]:
+    """Of the white line, and of the dark ones on both sides of it that set it off from a bright part [px]."""
+    return max(1, round(1.5 * unit)), max(1, round(0.7 * unit))
 
 
 def _draw_box(picture: UInt8Image, box: Box, unit: float) -> None:
-    line = max(1, round(1.4 * unit))
-    cv2.rectangle(picture, box[:2], box[2:], _BLACK, line + 2 * max(1, round(0.6 * unit)))
-    cv2.rectangle(picture, box[:2], box[2:], _WHITE, line)
+    """Three frames around the region, which itself stays free."""
+    white, dark = _line_widths(unit)
+    _draw_frame(picture, box, 0, dark, _BLACK)
+    _draw_frame(picture, box, dark, dark + white, _WHITE)
+    _draw_frame(picture, box, dark + white, dark + white + dark, _BLACK)
+
+
+def _draw_frame(picture: UInt8Image, box: Box, inner: int, outer: int, colour: Colour) -> None:
+    """Fill what lies between `inner` and `outer` pixels outside of the box. OpenCV's thick lines are not that exact."""
+    left, top, right, bottom = box
+    for y0, y1, x0, x1 in (
+        (top - outer, top - inner, left - outer, right + outer),
+        (bottom + inner, bottom + outer, left - outer, right + outer),
+        (top - inner, bottom + inner, left - outer, left - inner),
+        (top - inner, bottom + inner, right + inner, right + outer),
+    ):
+        picture[max(0, y0) : max(0, y1), max(0, x0) : max(0, x1)] = colour
 
 
 def _label_text(region: Region) -> str:
@@ -121,12 +138,13 @@ def _label_text(region: Region) -> str:
 
 def _label_box(picture: UInt8Image, region: Region, factor: int, unit: float) -> Box:
     """Above the region; below it, or inside, where the picture ends; never over its edge."""
-    left, top, _, bottom = _around(region, factor, unit)
+    left, top, _, bottom = _box(region, factor)
     height, width = round(17 * unit), text_width(_label_text(region), 8 * unit) + round(10 * unit)
-    gap = round(2 * unit)
+    white, dark = _line_widths(unit)
+    gap = white + 2 * dark
     under = bottom + gap if bottom + gap + height <= picture.shape[0] else top + gap
     above = top - gap - height
-    left = max(0, min(left, picture.shape[1] - width))
+    left = max(0, min(left - gap, picture.shape[1] - width))
     top = above if above >= 0 else under
     return left, top, left + width, top + height
 

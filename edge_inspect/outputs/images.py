@@ -114,7 +114,8 @@ class ImageArchive:
             raise output_error(self._folder, f"the pictures of inspection {inspection.sequence} were not kept", error) from error
         except cv2.error as error:
             raise OutputError(
-                f"{self._folder}: the pictures of inspection {inspection.sequence} were not kept: {error}; is the frame too large?"
+                f"{self._folder}: the pictures of inspection {inspection.sequence} were not kept: {' '.join(str(error).split())}; "
+                "is the frame too large?"
             ) from error
 
     def _encode(self, inspection: Inspection, pixels: UInt8Image) -> dict[Path, bytes]:
@@ -157,7 +158,10 @@ def _stem(sequence: int, rest: str) -> Path:
 
 def _encoded(extension: str, pixels: UInt8Image, options: Sequence[int]) -> bytes:
     picture = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.shape[2] == 3 else np.ascontiguousarray(pixels)
-    return cv2.imencode(extension, picture, options)[1].tobytes()
+    packed, content = cv2.imencode(extension, picture, options)
+    if not packed:  # OpenCV 4 raises this by itself
+        raise cv2.error(f"{extension[1:]} does not hold {picture.shape[1]} x {picture.shape[0]} pixels")
+    return content.tobytes()
 
 
 def _write(pictures: Mapping[Path, bytes]) -> None:
