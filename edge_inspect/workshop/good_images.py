@@ -61,7 +61,9 @@ class GoodImages:
         return searched_cells(self.placement, width, height, self.frame_width, self.frame_height, recipe.masks)
 
 
-def place_good_images(images: Iterable[Named] | Sequence[Path], recipe: Recipe, *, width: int, height: int) -> GoodImages:
+def place_good_images(
+    images: Iterable[Named] | Sequence[Path], recipe: Recipe, *, width: int, height: int, fewest: int = FEWEST
+) -> GoodImages:
     """Read, check, place and warp every image.
 
     Images of different sizes are allowed only where each is seen whole (no region of interest, no masks, no frame size in
@@ -80,7 +82,7 @@ def place_good_images(images: Iterable[Named] | Sequence[Path], recipe: Recipe, 
         _refuse_another_kind(name, frame, first[0], recipe)
         placement = _placed(frame, recipe, first[1].channels, width, height)
         rows.append((name, warp(frame, placement), _hash(frame)))
-    if first is None or len(rows) < FEWEST:
+    if first is None or len(rows) < fewest:
         raise ConfigError(_too_few(len(rows), refused))
     return GoodImages(
         names=tuple(name for name, _, _ in rows),

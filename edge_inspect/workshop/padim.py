@@ -52,14 +52,18 @@ class GaussianFit:
         """Take in the features of some good parts (n, d, h, w)."""
         if self._count == 0:
             self._start(features)
-        shifted = features - self._origin
+        shifted = (features - self._origin).astype(np.float32)
         self._count += len(features)
-        self._sum += shifted.sum(axis=0)
+        self._sum += shifted.sum(axis=0, dtype=np.float64)
         rows = block_rows(shifted, self.block)
         self._products += np.matmul(rows.transpose(0, 2, 1), rows)
 
-    def finish(self, *, epsilon: float = EPSILON) -> Head:
+    def finish(self, *, epsilon: float = EPSILON, pooling: float = 0.0) -> Head:
         """Mean, covariance and whitening of what was taken in; at least two parts.
+
+        Args:
+            epsilon: regularisation.
+            pooling: share of every covariance that is the mean over all blocks.
 
         Source: Defard et al. 2021, eq. 1, with the covariance averaged over a block:
         Sigma = 1 / (N - 1) sum (x - mu)(x - mu)^T + epsilon I.
@@ -67,7 +71,8 @@ class GaussianFit:
         mean = self._sum / self._count
         rows = block_rows(mean[None], self.block)
         scatter = self._products - self._count * np.matmul(rows.transpose(0, 2, 1), rows)
-        covariance = scatter / ((self._count - 1) * self.block**2) + epsilon * np.eye(scatter.shape[1])
+        covariance = scatter / ((self._count - 1) * self.block**2)
+        covariance = (1 - pooling) * covariance + pooling * covariance.mean(axis=0) + epsilon * np.eye(scatter.shape[1])
         return Head(mean=(mean + self._origin).astype(np.float32), whitening=_whitening(covariance), block=self.block)
 
     def _start(self, features: Features) -> None:

@@ -16,19 +16,20 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
+from onnx.reference import ReferenceEvaluator
 
 from edge_inspect import __version__
 from edge_inspect.config import Recipe
 from edge_inspect.datatypes import CellMask, Placement, Scores, UInt8Image
 from edge_inspect.decision import masked_score
-from edge_inspect.errors import ConfigError
+from edge_inspect.errors import ConfigError, EngineError
 from edge_inspect.model_folder import Golden, ImageSize, ModelFolder, Training, write_model_folder
 from edge_inspect.protocols import Runtime
 from edge_inspect.runtimes.reference import open_reference
@@ -46,7 +47,14 @@ BLOCK = 2
 
 GOLDEN_GOOD = 4
 GOLDEN_DEFECTIVE = 4
+DRAWINGS = 10 * GOLDEN_DEFECTIVE
+CLEARANCE = 0.02
+"""Golden frames keep this share of the threshold away from it: the largest held-out score IS the threshold."""
+
 BATCH = 8
+
+AGREEMENT = 1e-4
+"""Largest difference between the two references, as a part of the range of the golden scores; float32 gives 1e-6."""
 
 FAMILY = "padim"
 MEANING = "largest Mahalanobis distance of a neighbourhood to the good parts at its position (PaDiM), after the Gaussian filter"
@@ -112,7 +120,7 @@ def teach(
 
     Raises:
         ConfigError: too few or unfit images, an impossible size or rate, or the thresholds cannot be written.
-        EngineError: the shipped backbone is damaged, or the model folder cannot be written.
+        EngineError: the shipped backbone is damaged, the two references disagree, or the model folder cannot be written.
     """
     started = time.monotonic()
     _refuse_impossible(width, height, false_reject_rate)
@@ -125,10 +133,11 @@ def teach(
         infer = _inference(reference, good.size)
         searched = good.searched(recipe, width=trial.manifest.score_map.width, height=trial.manifest.score_map.height)
         scores = _held_out_scores(infer, good, searched, held_out, progress)
-        golden = _golden(infer, good, held_out, seed)
+        by_index = dict(zip(held_out, scores, strict=True))
+        limit = cut([max(by_index[index] for index in part) for part in split.held_out], wanted=false_reject_rate)
+        golden = _golden(infer, good, held_out, limit.threshold, seed)
+    _refuse_another_answer(graph, golden)
     model = _write(folder, graph, golden, good, split)
-    by_index = dict(zip(held_out, scores, strict=True))
-    limit = cut([max(by_index[index] for index in part) for part in split.held_out], wanted=false_reject_rate)
     thresholds = _thresholds(limit, scores, good.fingerprint(held_out), model, recipe)
     save_thresholds(recipe.thresholds, thresholds)
     return Taught(
@@ -144,10 +153,9 @@ def teach(
 
 
 def _refuse_impossible(width: int, height: int, false_reject_rate: float) -> None:
-    if width % MULTIPLE or height % MULTIPLE or min(width, height) < 4 * MULTIPLE:
-        raise ConfigError(
-            f"network image {width} x {height}: both must be multiples of {MULTIPLE}, {4 * MULTIPLE} or more; write 256 x 256"
-        )
+    least = 4 * MULTIPLE
+    if width % MULTIPLE or height % MULTIPLE or min(width, height) < least:
+        raise ConfigError(f"network image {width} x {height}: wanted multiples of {MULTIPLE}, {least} or more; write 256 x 256")
     if not 0 < false_reject_rate < 1:
         raise ConfigError(f"false reject rate {false_reject_rate}: must lie between 0 and 1; 0.01 is one part in a hundred")
 
@@ -208,15 +216,39 @@ def _held_out_scores(
     return tuple(scores)
 
 
-def _golden(infer: Callable[[UInt8Image], Scores], good: GoodImages, held_out: Sequence[int], seed: int) -> Golden:
-    """Golden frames: held-out good parts, and held-out good parts with a drawn defect."""
+def _golden(infer: Callable[[UInt8Image], Scores], good: GoodImages, held_out: Sequence[int], threshold: float, seed: int) -> Golden:
+    """Golden frames: held-out good parts, and the same with drawn defects; none so near the threshold that rounding flips it."""
     random = np.random.default_rng(seed)
-    as_taken = [good.pixels[index] for index in held_out[:GOLDEN_GOOD]]
-    spoilt = [plant_defect(good.pixels[held_out[-1 - i % len(held_out)]], random) for i in range(GOLDEN_DEFECTIVE)]
-    images = np.stack(as_taken + spoilt)
-    answers = [infer(pixels) for pixels in images]
-    scores = np.array([answer.image for answer in answers], np.float32)
-    return Golden(images=images, maps=np.stack([answer.map for answer in answers]), scores=scores)
+    as_taken = (good.pixels[index] for index in held_out)
+    spoilt = (plant_defect(good.pixels[held_out[-1 - i % len(held_out)]], random) for i in range(DRAWINGS))
+    chosen = [*_clear_of(threshold, infer, as_taken, GOLDEN_GOOD), *_clear_of(threshold, infer, spoilt, GOLDEN_DEFECTIVE)]
+    return Golden(
+        images=np.stack([pixels for pixels, _ in chosen]),
+        maps=np.stack([scores.map for _, scores in chosen]),
+        scores=np.array([scores.image for _, scores in chosen], np.float32),
+    )
+
+
+def _clear_of(
+    threshold: float, infer: Callable[[UInt8Image], Scores], images: Iterable[UInt8Image], wanted: int
+) -> Iterator[tuple[UInt8Image, Scores]]:
+    answered = ((pixels, infer(pixels)) for pixels in images)
+    clear = ((pixels, scores) for pixels, scores in answered if abs(scores.map.max() - threshold) > CLEARANCE * threshold)
+    return islice(clear, wanted)
+
+
+def _refuse_another_answer(graph: onnx.ModelProto, golden: Golden) -> None:
+    """Hold one golden frame against onnx.reference, which shares no code with any runtime.
+
+    The last one, with a drawn defect: one takes two seconds at 256 x 256.
+    """
+    score_map, _ = ReferenceEvaluator(graph).run(None, {"frame": golden.images[-1:]})
+    apart = float(np.abs(score_map[0, 0] - golden.maps[-1]).max() / np.ptp(golden.maps))
+    if not apart <= AGREEMENT:
+        raise EngineError(
+            f"the reference runtime and onnx.reference differ by {apart:.1e} of the score range on a golden frame, wanted {AGREEMENT:.0e}; "
+            "this ONNX Runtime computes something else: install another version"
+        )
 
 
 def _write(folder: Path, graph: onnx.ModelProto, golden: Golden, good: GoodImages, split: Split) -> ModelFolder:

@@ -1,0 +1,267 @@
+"""Which way of teaching is best? Measured on good images with drawn defects; test images are looked at afterwards.
+
+A variant is chosen by `drawn`: the AUROC of held-out good training images against the same images with drawn defects, mean
+over several splits. `test` (real defects) is reported beside it and decides nothing. `tools/measure_teach` runs this.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import onnxruntime
+
+from edge_inspect.cameras.pictures import list_pictures, read_picture
+from edge_inspect.config import Recipe
+from edge_inspect.errors import ConfigError
+from edge_inspect.model_folder import ImageSize
+from edge_inspect.workshop.backbone import LEVELS, load_backbone
+from edge_inspect.workshop.good_images import place_good_images
+from edge_inspect.workshop.graph import write_features, write_graph
+from edge_inspect.workshop.padim import Features, GaussianFit, Head, distance, embedding
+from edge_inspect.workshop.splits import split_parts
+from edge_inspect.workshop.synthetic import plant_defect
+
+CHANNELS = sum(LEVELS.values())
+MOST_DRAWN = 150
+"""Drawn defects scored in one split: more do not change which variant leads."""
+
+Array = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variant:
+    """One way of teaching.
+
+    Attributes:
+        embed: "chosen" (random channels), "orthogonal" (random orthonormal columns) or "all".
+        dimensions: of the embedding.
+        block: side of the square of positions that shares a covariance; 32 is one for the whole map at 256 x 256.
+        pooling: share of the covariance that is the mean over all blocks.
+        sigma: Gaussian filter [map cells].
+        epsilon: regularisation.
+    """
+
+    embed: str = "orthogonal"
+    dimensions: int = 100
+    block: int = 2
+    pooling: float = 0.0
+    sigma: float = 1.0
+    epsilon: float = 0.01
+
+    def matrix(self, seed: int) -> Array:
+        """The embedding (176, dimensions)."""
+        if self.embed == "orthogonal":
+            return embedding(CHANNELS, self.dimensions, seed=seed)
+        identity = np.eye(CHANNELS, dtype=np.float32)
+        if self.embed == "all":
+            return identity
+        return identity[:, np.sort(np.random.default_rng(seed).choice(CHANNELS, self.dimensions, replace=False))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """One data set: good pictures to teach on, and real ones to test with.
+
+    Attributes:
+        name: as reported.
+        train: good pictures.
+        part_of: how a file name tells the physical part, where it does.
+        good: test pictures without a defect.
+        defective: test pictures with one.
+    """
+
+    name: str
+    train: tuple[Path, ...]
+    part_of: re.Pattern[str] | None
+    good: tuple[Path, ...]
+    defective: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Extracted:
+    """All backbone features at one eighth (n, 176, h, w) float16 of one data set; `drawn[i]` are copies of `train[i]`."""
+
+    pictures: Pictures
+    train: npt.NDArray[np.float16]
+    drawn: npt.NDArray[np.float16]
+    good: npt.NDArray[np.float16]
+    defective: npt.NDArray[np.float16]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """AUROC of one variant on one data set: `drawn` chooses, `test` is only reported."""
+
+    drawn: float
+    test: float
+
+
+def mvtec_pictures(folder: Path, part_of: re.Pattern[str] | None = None) -> Pictures:
+    """A category in MVTec AD's folder layout.
+
+    Raises:
+        CameraError: a folder is missing or empty.
+    """
+    kinds = sorted(path for path in (folder / "test").iterdir() if path.is_dir() and path.name != "good")
+    return Pictures(
+        name=folder.name,
+        train=list_pictures(folder / "train" / "good"),
+        part_of=part_of,
+        good=list_pictures(folder / "test" / "good"),
+        defective=tuple(path for kind in kinds for path in list_pictures(kind)),
+    )
+
+
+def elpv_pictures(*, taught: int = 200, seed: int = 0) -> Pictures:
+    """Monocrystalline cells of elpv_dataset: probability 0 is good, 1 is defective; 1/3 and 2/3 (the experts doubted) are left out.
+
+    Raises:
+        ConfigError: the package is not installed.
+    """
+    found = find_spec("elpv_dataset")
+    if found is None or found.origin is None:
+        raise ConfigError("elpv_dataset is not installed: pip install 'edge-inspect[demo]'")
+    folder = Path(found.origin).parent / "data"
+    with (folder / "labels.csv").open(encoding="utf-8") as file:
+        rows = [row for row in csv.reader((" ".join(line.split()) for line in file), delimiter=" ") if row[2] == "mono"]
+    good = [folder / path for path, probability, _ in rows if float(probability) == 0]
+    shuffled = [good[index] for index in np.random.default_rng(seed).permutation(len(good))]
+    return Pictures(
+        name="elpv_mono",
+        train=tuple(shuffled[:taught]),
+        part_of=None,
+        good=tuple(shuffled[taught:]),
+        defective=tuple(folder / path for path, probability, _ in rows if float(probability) == 1),
+    )
+
+
+def extract(pictures: Pictures, *, copies: int, size: int = 256, seed: int = 0) -> Extracted:
+    """Features of every picture, and of `copies` copies of every training picture with a defect drawn on."""
+    train, good, defective = (_placed(paths, size) for paths in (pictures.train, pictures.good, pictures.defective))
+    features = _open_features(ImageSize(width=size, height=size, channels=1 if train.shape[3] == 1 else 3))
+    random = np.random.default_rng(seed)
+    drawn = [plant_defect(pixels, random) for pixels in train for _ in range(copies)]
+    planted = features(drawn)
+    return Extracted(
+        pictures=pictures,
+        train=features(train),
+        drawn=planted.reshape(len(train), copies, *planted.shape[1:]),
+        good=features(good),
+        defective=features(defective),
+    )
+
+
+def measure(extracted: Extracted, variants: Sequence[Variant], *, splits: int) -> list[Measured]:
+    """AUROC of every variant; the test is scored by the first split's Gaussians, fitted as `teach` fits them."""
+    return [_measured(extracted, variant, splits) for variant in variants]
+
+
+def auroc(good: npt.ArrayLike, defective: npt.ArrayLike) -> float:
+    """Chance that a defective part scores higher than a good one, ties counting half."""
+    low, high = np.sort(np.asarray(good)), np.asarray(defective)
+    below = np.searchsorted(low, high, side="left") + np.searchsorted(low, high, side="right")
+    return float(below.mean() / (2 * len(low)))
+
+
+def cost(variant: Variant, *, size: int = 256, channels: int = 1, repeats: int = 200) -> tuple[float, int]:
+    """Median time of the whole graph in OpenVINO on two threads [ms], and the graph's bytes."""
+    import openvino
+
+    content = _graph_of(variant, ImageSize(width=size, height=size, channels=channels))
+    options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 2}
+    core = openvino.Core()
+    request = core.compile_model(core.read_model(content), "CPU", options).create_infer_request()
+    frame = np.random.default_rng(0).integers(0, 256, (1, size, size, channels), dtype=np.uint8)
+    times = [_timed(lambda: request.infer({0: frame}, share_inputs=True, share_outputs=True)) for _ in range(repeats)]
+    return float(np.median(times[repeats // 10 :])), len(content)
+
+
+def smoothed_maxima(maps: Array, sigma: float) -> Array:
+    """What the graph does after the distance, with OpenCV: (n, h, w) to image scores (n,)."""
+    scores = []
+    for score_map in maps:
+        fine = cv2.resize(score_map, None, fx=2, fy=2, interpolation=cv2.INTER_LINEAR)
+        reach = max(1, int(np.ceil(3 * sigma)))
+        scores.append(cv2.GaussianBlur(fine, (2 * reach + 1,) * 2, sigma, borderType=cv2.BORDER_REPLICATE).max())
+    return np.array(scores, np.float32)
+
+
+def _placed(paths: Sequence[Path], size: int) -> npt.NDArray[np.uint8]:
+    recipe = Recipe(part="study", engine=Path("none"))
+    named = [(str(path), read_picture(path)) for path in paths]
+    return place_good_images(named, recipe, width=size, height=size, fewest=1).pixels
+
+
+def _open_features(size: ImageSize) -> Callable[[Sequence[npt.NDArray[np.uint8]] | npt.NDArray[np.uint8]], npt.NDArray[np.float16]]:
+    graph = write_features(load_backbone(), np.eye(CHANNELS, dtype=np.float32), size=size)
+    session = onnxruntime.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])
+
+    def features(images: Sequence[npt.NDArray[np.uint8]] | npt.NDArray[np.uint8]) -> npt.NDArray[np.float16]:
+        return np.stack([session.run(None, {"frame": pixels[None]})[0][0].astype(np.float16) for pixels in images])
+
+    return features
+
+
+def _measured(extracted: Extracted, variant: Variant, splits: int) -> Measured:
+    matrix = variant.matrix(seed=0)
+    names = [path.stem for path in extracted.pictures.train]
+    drawn, test = [], 0.0
+    for seed in range(splits):
+        split = split_parts(names, seed=seed, part_of=extracted.pictures.part_of)
+        head = _fitted(extracted.train, split.fit, matrix, variant)
+        held_out = [index for part in split.held_out for index in part]
+        good = _scores(extracted.train[held_out], matrix, head, variant)
+        spoilt = extracted.drawn[held_out].reshape(-1, *extracted.drawn.shape[2:])[:MOST_DRAWN]
+        drawn.append(auroc(good, _scores(spoilt, matrix, head, variant)))
+        if seed == 0:
+            test = auroc(*(_scores(images, matrix, head, variant) for images in (extracted.good, extracted.defective)))
+    return Measured(drawn=float(np.mean(drawn)), test=test)
+
+
+def _fitted(train: npt.NDArray[np.float16], chosen: Sequence[int], matrix: Array, variant: Variant) -> Head:
+    fit = GaussianFit(block=min(variant.block, train.shape[2]))
+    for batch in _batches(train[list(chosen)]):
+        fit.add(_embedded(batch, matrix))
+    return fit.finish(epsilon=variant.epsilon, pooling=variant.pooling)
+
+
+def _scores(images: npt.NDArray[np.float16], matrix: Array, head: Head, variant: Variant) -> Array:
+    return np.concatenate([smoothed_maxima(distance(_embedded(batch, matrix), head), variant.sigma) for batch in _batches(images)])
+
+
+def _embedded(features: npt.NDArray[np.float16], matrix: Array) -> Features:
+    count, channels, height, width = features.shape
+    rows = features.astype(np.float32).reshape(count, channels, height * width)
+    return np.matmul(matrix.T, rows).reshape(count, matrix.shape[1], height, width)
+
+
+def _batches(images: npt.NDArray[np.float16]) -> Iterator[npt.NDArray[np.float16]]:
+    for start in range(0, len(images), 16):
+        yield images[start : start + 16]
+
+
+def _graph_of(variant: Variant, size: ImageSize) -> bytes:
+    matrix, side = variant.matrix(seed=0), size.height // 8
+    block = min(variant.block, side)
+    random, dimensions = np.random.default_rng(0), matrix.shape[1]
+    head = Head(
+        mean=random.standard_normal((dimensions, side, side)).astype(np.float32),
+        whitening=random.standard_normal(((side // block) ** 2, dimensions, dimensions)).astype(np.float32),
+        block=block,
+    )
+    return write_graph(load_backbone(), matrix, head, size=size, sigma=variant.sigma).SerializeToString()
+
+
+def _timed(call: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    call()
+    return (time.perf_counter() - started) * 1e3

@@ -1,0 +1,37 @@
+"""Pictures of made-up parts: a grey plate with a bright bar and grain, each a little different."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+
+def plate_picture(seed: int, *, width: int = 80, height: int = 72, channels: int = 1) -> np.ndarray:
+    random = np.random.default_rng(seed)
+    pixels = random.normal(100, 4, (height, width, channels))
+    top = 20 + int(random.integers(-1, 2))
+    pixels[top : top + 10, 10:-10] += 60
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def plate() -> Callable[..., np.ndarray]:
+    return plate_picture
+
+
+@pytest.fixture(scope="session")
+def good_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("good")
+    for seed in range(20):
+        cv2.imwrite(str(folder / f"{seed // 2:03}_{seed % 2}.png"), plate_picture(seed))
+    return folder
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    file = tmp_path / "calibration" / "plate" / "recipe.yaml"
+    file.parent.mkdir(parents=True)
+    file.write_text("part: plate\nengine: ../../engines/plate\n", encoding="utf-8")
+    return file
