@@ -24,6 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--runtime", help="runtime to open it with (default: the one a station takes)")
     parser.add_argument("--threads", type=_at_least(1), help="threads for one inference (default: the library's choice)")
     parser.add_argument("--size", type=_size, default=(1024, 1024), metavar="WxH", help="frame size in pixels (default: 1024x1024)")
+    parser.add_argument("--channels", type=int, choices=(1, 3), default=3, help="channels of a frame (default: %(default)s)")
     parser.add_argument("--frames", type=_at_least(1), default=300, help="frames to time (default: %(default)s)")
     parser.add_argument("--soak", type=_at_least(2_001), metavar="N", help="also run N frames and report how memory grows")
     parser.add_argument("--startup", action="store_true", help="also time imports and the start until ready")
@@ -53,14 +54,14 @@ def _report(model: ModelFolder, runtime: PluginBlock, arguments: argparse.Namesp
 
     width, height = arguments.size
     with open_bench(model, runtime) as bench:
-        frames = make_frames(model, width, height)
+        frames = make_frames(model, width, height, arguments.channels)
         report: dict[str, Any] = {
             "model": model.manifest.model,
             "engine_sha256": model.engine_sha256,
             "runtime": runtime.kind,
             "threads": arguments.threads,
             "network": model.manifest.input.model_dump(),
-            "frame": {"width": width, "height": height, "channels": model.manifest.input.channels},
+            "frame": {"width": width, "height": height, "channels": arguments.channels},
             **asdict(measure(bench, frames, arguments.frames)),
             "acceptance": asdict(bench.acceptance),
         }
@@ -75,8 +76,9 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     frame, network, device = report["frame"], report["network"], report["device"]
     yield f"{device['cpu']}, {device['usable_cores']} of {device['cores']} cores, load {device['load_1min']:.1f}"
     yield (
-        f"{report['model']} ({report['engine_sha256'][:12]}) in {report['runtime']}: frames of {frame['width']} x {frame['height']} px "
-        f"to an image of {network['width']} x {network['height']} x {network['channels']}, {report['frames']} frames"
+        f"{report['model']} ({report['engine_sha256'][:12]}) in {report['runtime']}: {report['frames']} frames of "
+        f"{frame['width']} x {frame['height']} x {frame['channels']} px to an image of "
+        f"{network['width']} x {network['height']} x {network['channels']}"
     )
     yield f"{'ms':24}{'p50':>9}{'p95':>9}{'p99':>9}{'max':>9}"
     yield _row("frame to verdict", report["frame_to_verdict_ms"])

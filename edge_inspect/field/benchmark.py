@@ -19,7 +19,7 @@ import numpy as np
 from edge_inspect import __version__
 from edge_inspect.acceptance import Acceptance, accept
 from edge_inspect.config import PluginBlock, Recipe
-from edge_inspect.datatypes import Frame
+from edge_inspect.datatypes import Frame, UInt8Image
 from edge_inspect.field.device import resident_bytes
 from edge_inspect.geometry import place, warp
 from edge_inspect.inspector import Inspector
@@ -98,9 +98,9 @@ def open_bench(model: ModelFolder, runtime: PluginBlock) -> Iterator[Bench]:
         yield Bench(model=model, runtime=opened, inspector=inspector, acceptance=acceptance)
 
 
-def make_frames(model: ModelFolder, width: int, height: int) -> tuple[Frame, ...]:
-    """The golden frames at the camera's size [px]."""
-    return tuple(_frame(image, number, width, height) for number, image in enumerate(model.load_golden().images))
+def make_frames(model: ModelFolder, width: int, height: int, channels: int) -> tuple[Frame, ...]:
+    """The golden frames at the camera's size [px] and in its channels, 1 or 3."""
+    return tuple(_frame(image, number, width, height, channels) for number, image in enumerate(model.load_golden().images))
 
 
 def measure(bench: Bench, frames: Sequence[Frame], count: int) -> Timings:
@@ -163,8 +163,10 @@ def _spread(durations_ms: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> 
     return {name: round(float(value), 4) for name, value in zip(("p50", "p95", "p99", "max"), values, strict=True)}
 
 
-def _frame(image: np.ndarray[tuple[int, ...], np.dtype[np.uint8]], number: int, width: int, height: int) -> Frame:
-    pixels = cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC).astype(np.uint8).reshape(height, width, -1)
+def _frame(image: UInt8Image, number: int, width: int, height: int, channels: int) -> Frame:
+    if image.shape[2] != channels:
+        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if channels == 3 else cv2.COLOR_RGB2GRAY), np.uint8)
+    pixels = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8).reshape(height, width, channels)
     pixels.setflags(write=False)
     now = datetime.now(timezone.utc)
     return Frame(pixels=pixels, sequence=number, exposed_ns=time.monotonic_ns(), taken_at=now, camera="bench")

@@ -33,10 +33,15 @@ def test_json_holds_the_promised_keys(capsys):
     assert "startup" not in report
 
 
+def test_a_grey_camera_is_asked_for(capsys):
+    assert run("--json", "--runtime", "onnx", "--channels", "1") == 0
+    assert json.loads(capsys.readouterr().out)["frame"]["channels"] == 1
+
+
 def test_people_get_a_table(capsys):
     assert run("--runtime", "reference") == 0
     told = capsys.readouterr().out
-    assert "in reference: frames of 128 x 96 px to an image of 64 x 48 x 3, 5 frames" in told
+    assert "in reference: 5 frames of 128 x 96 x 3 px to an image of 64 x 48 x 3" in told
     for row in ("frame to verdict", "engine alone", "everything but engine", "  warp", "  find", "  decide"):
         assert [line for line in told.splitlines() if line.startswith(row)], row
 

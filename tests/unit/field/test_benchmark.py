@@ -27,7 +27,7 @@ def bench():
 
 
 def test_every_spread_rises_and_every_stage_is_there(bench):
-    timings = measure(bench, make_frames(TINY, 128, 96), 20)
+    timings = measure(bench, make_frames(TINY, 128, 96, 3), 20)
     assert timings.frames == 20
     assert tuple(timings.stages_ms) == STAGES
     for spread in (timings.frame_to_verdict_ms, timings.engine_ms, timings.everything_but_engine_ms, *timings.stages_ms.values()):
@@ -43,7 +43,7 @@ def test_only_frames_after_the_warm_up_are_counted(bench, monkeypatch):
     calls = []
     infer = bench.runtime.infer
     monkeypatch.setattr(type(bench.runtime), "infer", lambda self, *arguments: calls.append(arguments) or infer(*arguments))
-    timings = measure(bench, make_frames(TINY, 64, 48), 5)
+    timings = measure(bench, make_frames(TINY, 64, 48, 3), 5)
     assert len(calls) == 2 * (WARM_UP_FRAMES + 5)
     assert set(timings.engine_ms.values()) == {1.0}
     assert set(timings.frame_to_verdict_ms.values()) == {1.0}
@@ -51,7 +51,7 @@ def test_only_frames_after_the_warm_up_are_counted(bench, monkeypatch):
 
 
 def test_the_frames_are_the_golden_frames_at_the_cameras_size(bench):
-    frames = make_frames(TINY, 192, 144)
+    frames = make_frames(TINY, 192, 144, 3)
     assert [frame.pixels.shape for frame in frames] == [(144, 192, 3)] * 7
     assert not frames[0].pixels.flags.writeable
     verdicts = [bench.inspector.inspect(frame).verdict for frame in frames]
@@ -60,16 +60,18 @@ def test_the_frames_are_the_golden_frames_at_the_cameras_size(bench):
     assert any(bench.inspector.inspect(frame).regions for frame in frames)
 
 
-def test_a_grey_model_gets_grey_frames():
-    mono = open_model_folder(MODELS / "tiny_mono")
-    frames = make_frames(mono, 100, 60)
-    assert frames[0].pixels.shape == (60, 100, 1)
-    with open_bench(mono, PluginBlock(kind="reference")) as bench:
+@pytest.mark.parametrize("name", ["tiny", "tiny_mono"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_and_colour_frames_go_to_either_kind_of_model(name, channels):
+    model = open_model_folder(MODELS / name)
+    frames = make_frames(model, 100, 60, channels)
+    assert frames[0].pixels.shape == (60, 100, channels)
+    with open_bench(model, PluginBlock(kind="reference")) as bench:
         assert measure(bench, frames, 2).frames == 2
 
 
 def test_memory_is_read_at_both_ends(bench):
-    memory = soak(bench, make_frames(TINY, 64, 48), 60, settled=20)
+    memory = soak(bench, make_frames(TINY, 64, 48, 3), 60, settled=20)
     assert (memory.settled_frames, memory.frames) == (20, 60)
     assert memory.settled_mb > 10
     assert memory.growth_percent == pytest.approx(100 * (memory.final_mb / memory.settled_mb - 1), abs=0.01)
@@ -79,13 +81,13 @@ def test_memory_that_is_kept_is_seen(bench, monkeypatch):
     kept = []
     inspect = bench.inspector.inspect
     monkeypatch.setattr(bench.inspector, "inspect", lambda frame: kept.append(np.ones(1_000_000)) or inspect(frame))
-    memory = soak(bench, make_frames(TINY, 64, 48), 30, settled=10)
+    memory = soak(bench, make_frames(TINY, 64, 48, 3), 30, settled=10)
     assert memory.final_mb - memory.settled_mb > 100
 
 
 def test_a_soak_that_ends_before_memory_has_settled_is_refused(bench):
     with pytest.raises(ValueError, match="take more than 2000"):
-        soak(bench, make_frames(TINY, 64, 48), 2_000)
+        soak(bench, make_frames(TINY, 64, 48, 3), 2_000)
 
 
 def test_an_unknown_runtime_and_an_unknown_option_are_refused():
@@ -145,4 +147,4 @@ def test_resident_memory_rises_with_what_is_used():
 
 
 def test_a_report_can_be_written_as_numbers(bench):
-    assert asdict(measure(bench, make_frames(TINY, 64, 48), 2))["stages_ms"]["warp"]["p50"] >= 0
+    assert asdict(measure(bench, make_frames(TINY, 64, 48, 3), 2))["stages_ms"]["warp"]["p50"] >= 0
