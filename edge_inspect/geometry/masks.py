@@ -96,9 +96,7 @@ def _load_png(path: Path, frame_width: int, frame_height: int) -> CellMask:
         raise ConfigError(
             f"{path}: the mask is {width} x {height} px, the frame {frame_width} x {frame_height}; draw it on a frame of this camera"
         )
-    coloured = np.asarray(image.reshape(height, width, -1)[:, :, :3] > 0)
-    white: CellMask = coloured.any(axis=2)
-    return white
+    return np.asarray(np.any(image.reshape(height, width, -1)[:, :, :3], axis=2), np.bool_)
 
 
 def _decoded(path: Path) -> cv2.typing.MatLike:

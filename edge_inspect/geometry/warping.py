@@ -74,7 +74,7 @@ def walk(placement: Placement, frame_width: int, frame_height: int) -> Walk:
 def warp(pixels: UInt8Image, placement: Placement, out: UInt8Image | None = None) -> UInt8Image:
     """Read the network's image out of the frame: crop, scale and rotation as one affine.
 
-    Three steps, each rounded to the nearest grey level:
+    Three steps in real numbers, the result rounded to the nearest grey level:
 
     1. The pixels in `walk`'s window become block means: the mean of those pixels that the block has in the window.
     2. Network pixel (u, v) reads the blocks at `walk`'s affine, bilinear between the four nearest block centres; beyond
@@ -87,7 +87,8 @@ def warp(pixels: UInt8Image, placement: Placement, out: UInt8Image | None = None
         out: (height, width, channels) uint8 to write into; without it a new array.
 
     Returns:
-        `out`: the network's image (height, width, channels) uint8, within one grey level of these steps done exactly.
+        `out`: the network's image (height, width, channels) uint8, within one grey level of these steps. (Here each step
+        rounds. A pattern made to round the same way in every block, at a step that is no whole number, can make it two.)
 
     Raises:
         ValueError: `out` is not of that shape and type.
@@ -163,16 +164,14 @@ def _whole_and_rest(length: int, block: int) -> Iterator[tuple[slice, slice]]:
 
 
 def _average(part: UInt8Image, out: UInt8Image) -> None:
-    """Average blocks of part.shape / out.shape pixels; blocks that are even both ways are halved first, at most twice.
+    """Average blocks of part.shape / out.shape pixels; blocks that are even both ways are halved first.
 
-    OpenCV halves about five times faster than it averages by another number. A halving rounds by half a level at most, so
-    that after two of them the result is still within one level of the exact mean.
+    OpenCV halves about five times faster than it averages by another number. Once only: halving rounds up more than down,
+    by an eighth of a level in the mean, and twice would be seen as a second grey level now and then.
     """
     height, width = out.shape[:2]
-    for _ in range(2):
-        block_height, block_width = part.shape[0] // height, part.shape[1] // width
-        if block_height % 2 or block_width % 2 or block_height == block_width == 2:
-            break
+    block_height, block_width = part.shape[0] // height, part.shape[1] // width
+    if block_height % 2 == block_width % 2 == 0 and max(block_height, block_width) > 2:
         half = np.empty((part.shape[0] // 2, part.shape[1] // 2, part.shape[2]), np.uint8)
         cv2.resize(part, (half.shape[1], half.shape[0]), dst=half, interpolation=cv2.INTER_AREA)
         part = half
@@ -181,23 +180,20 @@ def _average(part: UInt8Image, out: UInt8Image) -> None:
 
 def _interpolate(image: UInt8Image, affine: Affine, out: UInt8Image) -> None:
     """Read `image` (H, W, C) at `affine`, bilinear, with its outermost pixels repeated beyond its edge."""
-    height, width = out.shape[:2]
-    step_x, step_y = affine[0, 0], affine[1, 1]
-    scaled = np.array([[step_x, 0, step_x / 2 - 0.5], [0, step_y, step_y / 2 - 0.5]])
-    off = np.abs(affine - scaled) @ np.array([width, height, 1])
-    if min(step_x, step_y) > 0 and off.max() < STILL_PX:
-        _read_scaled(image, step_x, step_y, out)
+    size = (out.shape[1], out.shape[0])
+    if _is_scaled_whole(image, affine, size):
+        cv2.resize(image, size, dst=out, interpolation=cv2.INTER_LINEAR)
     elif _opencv_reads_exactly():
-        cv2.warpAffine(image, affine, (width, height), dst=out, flags=_AT_NETWORK_PIXELS, borderMode=cv2.BORDER_REPLICATE)
+        cv2.warpAffine(image, affine, size, dst=out, flags=_AT_NETWORK_PIXELS, borderMode=cv2.BORDER_REPLICATE)
     else:
         _read_four_neighbours(image, affine, out)
 
 
-def _read_scaled(image: UInt8Image, step_x: float, step_y: float, out: UInt8Image) -> None:
-    """Read from the image's top left corner on in these steps; what is left of the image after `out` is cut."""
-    read = cv2.resize(image, None, dst=out, fx=1 / step_x, fy=1 / step_y, interpolation=cv2.INTER_LINEAR)
-    if read.shape[:2] != out.shape[:2]:
-        np.copyto(out, read.reshape(*read.shape[:2], -1)[: out.shape[0], : out.shape[1]])
+def _is_scaled_whole(image: UInt8Image, affine: Affine, size: tuple[int, int]) -> bool:
+    """Whether the affine is what resizing the whole image does."""
+    step_x, step_y = image.shape[1] / size[0], image.shape[0] / size[1]
+    resizing = np.array([[step_x, 0, step_x / 2 - 0.5], [0, step_y, step_y / 2 - 0.5]])
+    return bool((np.abs(affine - resizing) @ np.array([*size, 1])).max() < STILL_PX)
 
 
 @functools.cache
@@ -220,12 +216,13 @@ def _differs_little(image: UInt8Image, affine: Affine, exact: npt.NDArray[np.flo
 
 
 def _read_four_neighbours(image: UInt8Image, affine: Affine, out: UInt8Image) -> None:
-    """What warpAffine does, at the very position with every OpenCV; three times slower."""
+    """What an exact warpAffine does, with every OpenCV; several times slower."""
     corners, right, down = _neighbours(tuple(affine.ravel().tolist()), out.shape[1], out.shape[0])
-    read = [cv2.remap(image, corner, _NO_FRACTION, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) for corner in corners]
+    fine = image.astype(np.float32)
+    read = [cv2.remap(fine, corner, _NO_FRACTION, cv2.INTER_NEAREST, borderMode=cv2.BORDER_REPLICATE) for corner in corners]
     above = cv2.blendLinear(read[0], read[1], 1 - right, right)
     below = cv2.blendLinear(read[2], read[3], 1 - right, right)
-    cv2.blendLinear(above, below, 1 - down, down, dst=out)
+    cv2.convertScaleAbs(cv2.blendLinear(above, below, 1 - down, down), dst=out)
 
 
 @functools.lru_cache(maxsize=4)
