@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -97,10 +98,16 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.exists():
         raise OutputError(f"{path}: there is no database; check the path, and that the station has a database output")
     try:
-        address = f"{path.absolute().as_uri()}?mode=ro"
-        with closing(sqlite3.connect(address, uri=True, timeout=_READER_WAIT_S, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(_address(path), uri=True, timeout=_READER_WAIT_S, isolation_level=None)) as connection:
             connection.execute("BEGIN")
             refuse_newer(version_of(connection), path)
             yield connection
     except sqlite3.Error as error:
         raise database_error(path, "the database cannot be read", error) from error
+
+
+def _address(path: Path) -> str:
+    """Read-only; where the station is stopped (no WAL) and we may make no WAL index beside the file, as it stands."""
+    stopped = not path.with_name(path.name + "-wal").exists()
+    unchanging = stopped and not os.access(path.parent, os.W_OK)
+    return f"{path.absolute().as_uri()}?mode=ro{'&immutable=1' if unchanging else ''}"

@@ -148,5 +148,5 @@ _ADVICE = {
     "malformed": "the file is damaged: move it away, a new one is begun; `sqlite3 FILE .recover` saves what can be read of the old one",
     "is full": "free space on this disk; recording goes on by itself",
     "locked": "another program holds the file: end its transaction, or open it with mode=ro",
-    "readonly": "give the station's user the right to write the file and its folder; is the disk mounted read-only?",
+    "readonly": "the user who runs this needs the right to write the file and its folder; is the disk mounted read-only?",
 }

@@ -252,6 +252,15 @@ def test_a_reader_does_not_hinder_the_writer(path, inspection):
             assert sequences(path) == [1, 2]
 
 
+def test_a_stopped_station_can_be_read_by_one_who_may_write_nothing(path, inspection, monkeypatch):
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(1))
+    before = sorted(path.parent.iterdir())
+    monkeypatch.setattr(os, "access", lambda *_arguments: False)
+    assert sequences(path) == [1]
+    assert sorted(path.parent.iterdir()) == before
+
+
 def test_recording_goes_on_after_the_files_were_deleted(path, inspection):
     with open_database(station="a", path=path) as database:
         database.emit(inspection(1))
