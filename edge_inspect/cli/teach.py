@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -148,23 +148,21 @@ class _Bars:
     """One progress bar for each thing that is done, on standard error; nothing where that is no terminal."""
 
     def __init__(self) -> None:
-        self._bar: tqdm[object] | None = None
-        self._doing = ""
+        self._bars: dict[str, tqdm[Any]] = {}
 
     def __enter__(self) -> _Bars:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.close()
+        for bar in self._bars.values():
+            bar.close()
 
     def show(self, doing: str, done: int, total: int) -> None:
-        if doing != self._doing or self._bar is None:
-            self.__exit__()
-            self._doing = doing
-            self._bar = tqdm(total=total, desc=doing, unit="part", disable=None)
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
+        if doing not in self._bars:
+            self._bars[doing] = tqdm(total=total, desc=doing, unit="part", disable=None)
+        bar = self._bars[doing]
+        bar.total = total
+        bar.update(done - bar.n)
 
 
 def _report(taught: Taught, recipe: Recipe, recipe_file: Path) -> str:

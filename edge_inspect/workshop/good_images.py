@@ -20,6 +20,8 @@ FEWEST = 10
 """Fewer good images than this say too little about how good parts differ."""
 
 Named = tuple[str, UInt8Image]
+Given = Named | Path
+"""An image as it is given: with its name, or as a file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -61,9 +63,7 @@ class GoodImages:
         return searched_cells(self.placement, width, height, self.frame_width, self.frame_height, recipe.masks)
 
 
-def place_good_images(
-    images: Iterable[Named] | Sequence[Path], recipe: Recipe, *, width: int, height: int, fewest: int = FEWEST
-) -> GoodImages:
+def place_good_images(images: Iterable[Given], recipe: Recipe, *, width: int, height: int, fewest: int = FEWEST) -> GoodImages:
     """Read, check, place and warp every image.
 
     Images of different sizes are allowed only where each is seen whole (no region of interest, no masks, no frame size in
@@ -95,7 +95,7 @@ def place_good_images(
     )
 
 
-def _readable(images: Iterable[Named] | Sequence[Path], refused: list[str]) -> Iterator[Named]:
+def _readable(images: Iterable[Given], refused: list[str]) -> Iterator[Named]:
     for image in images:
         if isinstance(image, Path):
             try:

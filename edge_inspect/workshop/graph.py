@@ -9,6 +9,8 @@ computes. Only operators that TensorRT 8.2 imports, opset 13.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import onnx
@@ -60,7 +62,7 @@ class _Writer:
         self._nodes: list[onnx.NodeProto] = []
         self._constants = list(backbone.graph.initializer)
 
-    def node(self, kind: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self._nodes.append(helper.make_node(kind, inputs, [output], name=output, **attributes))
         return output
 
@@ -140,4 +142,5 @@ def gaussian_kernel(sigma: float) -> Array:
     """Weights of a Gaussian filter, summing to one, out to three sigma."""
     reach = max(1, int(np.ceil(3 * sigma)))
     weights = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / sigma))
-    return (weights / weights.sum()).astype(np.float32)
+    kernel: Array = (weights / weights.sum()).astype(np.float32)
+    return kernel

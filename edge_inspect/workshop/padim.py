@@ -100,7 +100,8 @@ def distance(features: Features, head: Head) -> npt.NDArray[np.float32]:
     whitened = np.matmul(block_rows(features - head.mean, block), head.whitening)
     lengths = np.sqrt(np.square(whitened).sum(axis=2))
     split = lengths.reshape(height // block, width // block, count, block, block)
-    return split.transpose(2, 0, 3, 1, 4).reshape(count, height, width)
+    by_part: npt.NDArray[np.float32] = split.transpose(2, 0, 3, 1, 4).reshape(count, height, width)
+    return by_part
 
 
 def embedding(channels: int, dimensions: int, *, seed: int) -> npt.NDArray[np.float32]:
@@ -110,7 +111,8 @@ def embedding(channels: int, dimensions: int, *, seed: int) -> npt.NDArray[np.fl
     """
     gaussian = np.random.default_rng(seed).standard_normal((channels, dimensions))
     orthogonal, triangular = np.linalg.qr(gaussian)
-    return (orthogonal * np.sign(np.diag(triangular))).astype(np.float32)
+    columns: npt.NDArray[np.float32] = (orthogonal * np.sign(np.diag(triangular))).astype(np.float32)
+    return columns
 
 
 def _whitening(covariance: npt.NDArray[np.float64]) -> npt.NDArray[np.float32]:

@@ -124,9 +124,7 @@ def parts_needed(wanted: float) -> int:
 
 
 def _binomial_below(rank: int, count: int, rate: float) -> float:
-    """P(fewer than `rank` of `count` independent events of this rate)."""
-    if rate in (0.0, 1.0):
-        return 1.0 - rate
+    """P(fewer than `rank` of `count` independent events of this rate, which lies strictly between 0 and 1)."""
     return sum(
         math.exp(
             math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) + k * math.log(rate) + (count - k) * math.log1p(-rate)

@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 
 from edge_inspect.datatypes import UInt8Image
 
@@ -78,8 +79,9 @@ def _pasted(image: UInt8Image, random: np.random.Generator, height: int, width: 
     return defective
 
 
-def _added(image: UInt8Image, change: np.ndarray) -> UInt8Image:
-    return np.clip(np.round(image + change[:, :, None]), 0, 255).astype(np.uint8)
+def _added(image: UInt8Image, change: npt.NDArray[np.float64]) -> UInt8Image:
+    changed: UInt8Image = np.clip(np.round(image + change[:, :, None]), 0, 255).astype(np.uint8)
+    return changed
 
 
 def _depth(random: np.random.Generator) -> float:
@@ -88,7 +90,7 @@ def _depth(random: np.random.Generator) -> float:
 
 
 def _share(image: UInt8Image, random: np.random.Generator, least: float, most: float) -> int:
-    return max(2, round(float(random.uniform(least, most)) * min(image.shape[:2])))
+    return max(2, round(float(random.uniform(least, most)) * float(min(image.shape[:2]))))
 
 
 def _corner(image: UInt8Image, random: np.random.Generator, height: int, width: int) -> tuple[int, int]:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import chain, islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +36,7 @@ from edge_inspect.protocols import Runtime
 from edge_inspect.runtimes.reference import open_reference
 from edge_inspect.thresholds import Sample, Thresholds, save_thresholds
 from edge_inspect.workshop.backbone import LEVELS, MULTIPLE, load_backbone
-from edge_inspect.workshop.good_images import GoodImages, Named, place_good_images
+from edge_inspect.workshop.good_images import Given, GoodImages, place_good_images
 from edge_inspect.workshop.graph import write_features, write_graph
 from edge_inspect.workshop.padim import GaussianFit, embedding
 from edge_inspect.workshop.splits import Cut, Split, cut, split_parts
@@ -94,7 +95,7 @@ class Taught:
 
 
 def teach(
-    images: Iterable[Named] | Sequence[Path],
+    images: Iterable[Given],
     *,
     recipe: Recipe,
     out: Path | None = None,
@@ -160,7 +161,7 @@ def _refuse_impossible(width: int, height: int, false_reject_rate: float) -> Non
         raise ConfigError(f"false reject rate {false_reject_rate}: must lie between 0 and 1; 0.01 is one part in a hundred")
 
 
-def _counted(images: Iterable[Named] | Sequence[Path], progress: Progress) -> Iterator[Named | Path]:
+def _counted(images: Iterable[Given], progress: Progress) -> Iterator[Given]:
     total = len(images) if isinstance(images, Sequence) else 0
     for done, image in enumerate(images, start=1):
         yield image
@@ -242,8 +243,8 @@ def _refuse_another_answer(graph: onnx.ModelProto, golden: Golden) -> None:
 
     The last one, with a drawn defect: one takes two seconds at 256 x 256.
     """
-    score_map, _ = ReferenceEvaluator(graph).run(None, {"frame": golden.images[-1:]})
-    apart = float(np.abs(score_map[0, 0] - golden.maps[-1]).max() / np.ptp(golden.maps))
+    answers: Any = ReferenceEvaluator(graph).run(["score_map"], {"frame": golden.images[-1:]})
+    apart = float(np.abs(answers[0][0, 0] - golden.maps[-1]).max() / np.ptp(golden.maps))
     if not apart <= AGREEMENT:
         raise EngineError(
             f"the reference runtime and onnx.reference differ by {apart:.1e} of the score range on a golden frame, wanted {AGREEMENT:.0e}; "

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -172,7 +173,7 @@ def auroc(good: npt.ArrayLike, defective: npt.ArrayLike) -> float:
     return float(below.mean() / (2 * len(low)))
 
 
-def cost(variant: Variant, *, size: int = 256, channels: int = 1, repeats: int = 200) -> tuple[float, int]:
+def cost(variant: Variant, *, size: int = 256, channels: Literal[1, 3] = 1, repeats: int = 200) -> tuple[float, int]:
     """Median time of the whole graph in OpenVINO on two threads [ms], and the graph's bytes."""
     import openvino
 
@@ -241,7 +242,8 @@ def _scores(images: npt.NDArray[np.float16], matrix: Array, head: Head, variant:
 def _embedded(features: npt.NDArray[np.float16], matrix: Array) -> Features:
     count, channels, height, width = features.shape
     rows = features.astype(np.float32).reshape(count, channels, height * width)
-    return np.matmul(matrix.T, rows).reshape(count, matrix.shape[1], height, width)
+    embedded: Features = np.matmul(matrix.T, rows).reshape(count, matrix.shape[1], height, width)
+    return embedded
 
 
 def _batches(images: npt.NDArray[np.float16]) -> Iterator[npt.NDArray[np.float16]]:
@@ -258,7 +260,8 @@ def _graph_of(variant: Variant, size: ImageSize) -> bytes:
         whitening=random.standard_normal(((side // block) ** 2, dimensions, dimensions)).astype(np.float32),
         block=block,
     )
-    return write_graph(load_backbone(), matrix, head, size=size, sigma=variant.sigma).SerializeToString()
+    content: bytes = write_graph(load_backbone(), matrix, head, size=size, sigma=variant.sigma).SerializeToString()
+    return content
 
 
 def _timed(call: Callable[[], object]) -> float:

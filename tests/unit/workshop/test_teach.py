@@ -164,7 +164,7 @@ def test_a_runtime_that_computes_something_else_makes_no_golden_frames(
             pass
 
         def run(self, _: None, feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
-            return [np.zeros((1, 1, 16, 16), np.float32), np.zeros(1, np.float32)]
+            return [np.zeros((1, 1, 16, 16), np.float32)]
 
     monkeypatch.setattr(room, "ReferenceEvaluator", Another)
     with pytest.raises(EngineError, match=r"differ by .* of the score range"):

@@ -1,0 +1,97 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge_inspect.config import ConfigError
+from edge_inspect.workshop import teach_report, teach_study
+from edge_inspect.workshop.teach_report import Task, costs, record, study, tasks
+from edge_inspect.workshop.teach_study import Measured, Variant, auroc, elpv_pictures, mvtec_pictures, smoothed_maxima
+
+pytestmark = pytest.mark.workshop
+
+SMALL = {
+    "shared": Variant(dimensions=20, block=2),
+    "chosen": Variant(embed="chosen", dimensions=20, block=32),
+    "all": Variant(embed="all", dimensions=176, block=4, pooling=0.2),
+}
+
+
+@pytest.fixture(scope="module")
+def category(tmp_path_factory: pytest.TempPathFactory, plate: Callable[..., np.ndarray]) -> Path:
+    """Plates in MVTec AD's layout; the defective ones have a bright disc."""
+    folder = tmp_path_factory.mktemp("data") / "plates"
+    for kind, seeds in (("train/good", range(16)), ("test/good", range(50, 56)), ("test/disc", range(70, 76))):
+        (folder / kind).mkdir(parents=True)
+        for seed in seeds:
+            pixels = plate(seed).copy()
+            if kind == "test/disc":
+                cv2.circle(pixels, (40, 52), 6, 220, -1)
+            cv2.imwrite(str(folder / kind / f"{seed:03}.png"), pixels)
+    return folder
+
+
+@given(good=st.lists(st.integers(0, 5), min_size=1, max_size=20), defective=st.lists(st.integers(0, 5), min_size=1, max_size=20))
+def test_auroc_is_the_chance_that_a_defective_part_scores_higher(good: list[int], defective: list[int]) -> None:
+    pairs = [(bad > fine) + 0.5 * (bad == fine) for bad in defective for fine in good]
+    assert auroc(good, defective) == pytest.approx(np.mean(pairs))
+
+
+def test_every_variant_is_measured_on_drawn_and_on_real_defects_and_written(category: Path, tmp_path: Path) -> None:
+    pictures = mvtec_pictures(category)
+    assert (len(pictures.train), len(pictures.good), len(pictures.defective)) == (16, 6, 6)
+    measured = dict(study([Task(pictures=pictures, copies=1, splits=2)], SMALL, size=64))
+    spent = costs(SMALL, size=64, repeats=20)
+    record(tmp_path, SMALL, measured, spent)
+    written = json.loads((tmp_path / "teach.json").read_text())["variants"]
+    assert list(written) == list(SMALL)
+    for name in SMALL:
+        assert 0 <= written[name]["drawn"]["plates"] <= 1
+        assert written[name]["test"]["plates"] > 0.9
+        assert written[name]["cost"]["ms"] > 0
+        assert written[name]["cost"]["megabytes"] > 2.7
+    page = (tmp_path / "teach.md").read_text()
+    assert "| shared |" in page
+    assert "| variant | ms | MB | mean | plates |" in page
+
+
+def test_a_study_without_costs_is_written_too(tmp_path: Path) -> None:
+    record(tmp_path / "new", SMALL, {"plates": dict.fromkeys(SMALL, Measured(drawn=0.75, test=0.5))}, {})
+    assert "| shared |  |  | 0.750 | 0.750 |" in (tmp_path / "new" / "teach.md").read_text()
+
+
+def test_smoothing_keeps_a_flat_map_and_lowers_a_single_peak() -> None:
+    flat, peak = np.full((8, 8), 3.0, np.float32), np.zeros((8, 8), np.float32)
+    peak[4, 4] = 1.0
+    scores = smoothed_maxima(np.stack([flat, peak]), sigma=1.0)
+    assert scores[0] == pytest.approx(3.0)
+    assert 0 < scores[1] < 1
+
+
+def test_the_solar_cells_are_split_without_overlap_and_the_doubtful_left_out() -> None:
+    pytest.importorskip("elpv_dataset", reason="needs the extra `demo` (elpv-dataset)")
+    pictures = elpv_pictures(taught=100)
+    assert len(pictures.train) == 100
+    assert not set(pictures.train) & set(pictures.good)
+    assert not set(pictures.good) & set(pictures.defective)
+    assert len(pictures.train) + len(pictures.good) == 588
+    assert all(path.exists() for path in (*pictures.train[:3], *pictures.defective[:3]))
+
+
+def test_without_the_solar_cells_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(teach_study, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"edge-inspect\[demo\]"):
+        elpv_pictures()
+
+
+def test_all_data_sets_of_the_study_are_named_once(category: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    pictures = mvtec_pictures(category)
+    monkeypatch.setattr(teach_report, "mvtec_pictures", lambda folder, part_of=None: asked.append(folder.name) or pictures)
+    monkeypatch.setattr(teach_report, "elpv_pictures", lambda: asked.append("elpv") or pictures)
+    assert len(list(tasks(category.parent))) == len(set(asked)) == 8
