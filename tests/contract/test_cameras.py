@@ -32,7 +32,9 @@ def test_the_simulated_line_keeps_its_promises():
 
 
 def test_the_simulated_line_keeps_its_promises_while_frames_are_lost():
-    check_camera(partial(load_factory("cameras", "simulated"), name="top", lost=0.3, corrupt=0.1, dark=0.2), frames=20)
+    check_camera(
+        partial(load_factory("cameras", "simulated"), name="top", width=64, height=48, lost=0.3, dark=0.2), frames=10, timeout_s=0.2
+    )
 
 
 def test_a_film_keeps_its_promises(tmp_path):
