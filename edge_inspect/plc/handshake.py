@@ -180,7 +180,7 @@ class Handshake:
 
     def _trigger(self, now_ns: int) -> None:
         if not self._can_take_a_trigger():
-            self._miss()
+            self._miss(now_ns)
             return
         deadline_ns = now_ns + self._allowed_ns
         acquisition = self._open(deadline_ns)
@@ -188,11 +188,14 @@ class Handshake:
         self._trigger_ack, self._missed = True, False
         self._ask(RequestKind.TRIGGER, now_ns, acquisition=acquisition, deadline_ns=deadline_ns)
 
-    def _miss(self) -> None:
+    def _miss(self, now_ns: int) -> None:
+        """FAULT at once; the station is asked to record it, since it never saw this part."""
         self._missed = True
         self._missed_count += 1
         self._trouble = Trouble.MISSED
-        self._close(Result(acquisition=self._count(), verdict=Verdict.FAULT, trouble=Trouble.MISSED))
+        acquisition = self._count()
+        self._close(Result(acquisition=acquisition, verdict=Verdict.FAULT, trouble=Trouble.MISSED))
+        self._ask(RequestKind.MISSED, now_ns, acquisition=acquisition, deadline_ns=now_ns)
 
     def _open(self, deadline_ns: int) -> int:
         acquisition = self._count()

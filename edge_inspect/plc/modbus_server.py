@@ -27,6 +27,8 @@ NOT_SIGNIFICANT_UNIT = 255
 COIL_FUNCTIONS = frozenset({1, 2, 5, 15})
 KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 """A PLC that lost its power says no goodbye: its connection is given up after 45 s [s, s, count]."""
+SHUT_TRIES = 100
+"""A client that asks without pause must not keep the server open; each try lets its request finish."""
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ class ModbusServer:
         self._devices = _devices(unit, self._answer)
         self._opened: Future[int] = Future()
         self.clients = 0
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="modbus", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="modbus", daemon=True)
         self._thread.start()
         self.port = self._opened.result()
 
@@ -61,6 +63,13 @@ class ModbusServer:
         """Close every connection and the thread."""
         self._loop.call_soon_threadsafe(self._closing.set)
         self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            asyncio.run(self._serve())
+        finally:  # whatever goes wrong, the station must not wait for a server that does not come
+            if not self._opened.done():
+                self._opened.set_exception(PlcError(_sentence(*self._where, "the server did not start; see the traceback in the log")))
 
     async def _serve(self) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
@@ -72,8 +81,7 @@ class ModbusServer:
             return
         self._opened.set_result(_prepare_listener(server))
         await self._closing.wait()
-        await server.shutdown()  # type: ignore[no-untyped-call]
-        await asyncio.sleep(0)  # lets the transports finish closing
+        await _shut(server)
 
     def _count_client(self, connected: bool) -> None:
         self.clients += 1 if connected else -1
@@ -128,6 +136,16 @@ async def _no_such_unit(*_request: object) -> ExcCodes:
     return ExcCodes.GATEWAY_NO_RESPONSE
 
 
+async def _shut(server: ModbusTcpServer) -> None:
+    """Close at an instant when nothing is being accepted: asyncio leaks the socket of a connection caught half-way."""
+    for _ in range(SHUT_TRIES):
+        if not (others := asyncio.all_tasks() - {asyncio.current_task()}):
+            break
+        await asyncio.gather(*others, return_exceptions=True)
+    await server.shutdown()  # type: ignore[no-untyped-call]
+    await asyncio.sleep(0)  # lets the transports finish closing
+
+
 def _prepare_listener(server: ModbusTcpServer) -> int:
     """Connections inherit the keep-alive of the listening sockets (Linux). Returns the port."""
     for listener in server.transport.sockets:  # type: ignore[attr-defined]
@@ -141,10 +159,10 @@ def _prepare_listener(server: ModbusTcpServer) -> int:
 def _try_to_bind(host: str, port: int) -> None:
     """Find out why, since pymodbus does not say."""
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        family, kind, protocol, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(address)
+            probe.bind((address[0], port, *address[2:]))
             probe.listen(1)
     except (OSError, OverflowError) as error:
         raise PlcError(_sentence(host, port, _advice(error))) from error
