@@ -86,9 +86,9 @@ def decide(score: float, regions: Sequence[Region], limits: Limits, *, finite: b
             verdict=Verdict.FAULT, reason="FAULT: not inspected: the engine gave a score that is not a finite number", regions=()
         )
     counting = tuple(region for region in regions if _counts(region, limits.rule.regions))
-    causes = [*_score_causes(score, limits), *_region_causes(counting, limits.rule.regions)]
-    if causes:
-        return Decision(verdict=Verdict.NG, reason=f"NG: {_rejection(causes, counting)}", regions=counting)
+    by_score, by_regions = _score_causes(score, limits), _region_causes(counting, limits.rule.regions)
+    if by_score or by_regions:
+        return Decision(verdict=Verdict.NG, reason=f"NG: {_rejection(by_score, by_regions, counting)}", regions=counting)
     return Decision(verdict=Verdict.OK, reason=f"OK: {_margin(score, counting, limits)}", regions=counting)
 
 
@@ -110,8 +110,9 @@ def _region_causes(counting: Sequence[Region], rule: RegionRule | None) -> list[
     return [_allowance(counting, rule)] if rule is not None and len(counting) > rule.max_count else []
 
 
-def _rejection(causes: list[str], counting: Sequence[Region]) -> str:
-    return "; ".join([*causes, *([_worst(counting)] if counting else [])])
+def _rejection(by_score: list[str], by_regions: list[str], counting: Sequence[Region]) -> str:
+    worst = "worst" if by_regions else f"worst of {_number_of(counting)}"
+    return "; ".join([*by_score, *by_regions, *[f"{worst} {_place(region)}" for region in counting[:1]]])
 
 
 def _margin(score: float, counting: Sequence[Region], limits: Limits) -> str:
@@ -124,16 +125,19 @@ def _margin(score: float, counting: Sequence[Region], limits: Limits) -> str:
 
 
 def _allowance(counting: Sequence[Region], rule: RegionRule) -> str:
-    found = f"{len(counting) or 'no'} region{'' if len(counting) == 1 else 's'}"
-    return f"{found} where {rule.max_count or 'none'} {'are' if rule.max_count > 1 else 'is'} allowed"
+    if not counting:
+        return "no region"
+    return f"{_number_of(counting)} where {rule.max_count or 'none'} {'are' if rule.max_count > 1 else 'is'} allowed"
 
 
-def _worst(regions: Sequence[Region]) -> str:
-    worst = regions[0]
-    which = "region" if len(regions) == 1 else f"worst of {len(regions)} regions"
-    size = f"{worst.right - worst.left} x {worst.bottom - worst.top} px"
-    area = "" if worst.area_mm2 is None else f", {_digits(worst.area_mm2, _decimals(worst.area_mm2, 2))} mm2"
-    return f"{which} at ({worst.left}, {worst.top}), {size}{area}, peak {_digits(worst.peak, _decimals(worst.peak, 3))}"
+def _number_of(regions: Sequence[Region]) -> str:
+    return f"{len(regions)} region{'' if len(regions) == 1 else 's'}"
+
+
+def _place(region: Region) -> str:
+    size = f"{region.right - region.left} x {region.bottom - region.top} px"
+    area = "" if region.area_mm2 is None else f", {_digits(region.area_mm2, _decimals(region.area_mm2, 2))} mm2"
+    return f"at ({region.left}, {region.top}), {size}{area}, peak {_digits(region.peak, _decimals(region.peak, 3))}"
 
 
 def _told_apart(value: float, limit: float) -> tuple[str, str]:
