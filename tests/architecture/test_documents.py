@@ -1,6 +1,8 @@
 """Documents that would be wrong without anyone noticing."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,13 @@ EXAMPLES = re.findall(r"```yaml\n# (station|recipe)\.yaml\n(.*?)```", (ROOT / "d
 @pytest.mark.parametrize(("kind", "text"), EXAMPLES, ids=[kind for kind, _ in EXAMPLES])
 def test_the_examples_of_the_configuration_page_are_valid(kind, text):
     {"station": Station, "recipe": Recipe}[kind].model_validate(yaml.safe_load(text))
+
+
+def test_the_page_of_plugins_is_what_the_code_says():
+    tool = subprocess.run(
+        [sys.executable, str(ROOT / "tools" / "document-plugins"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert tool.returncode == 0, tool.stderr
 
 
 def test_both_files_have_an_example():
