@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -35,6 +36,7 @@ Pixels = Annotated[int, Field(gt=0)]
 
 _API = {"ffmpeg": cv2.CAP_FFMPEG, "v4l2": cv2.CAP_V4L2, "gstreamer": cv2.CAP_GSTREAMER}
 _NAME = {"ffmpeg": "FFmpeg", "v4l2": "V4L2", "gstreamer": "GStreamer"}
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 @contextmanager
@@ -196,6 +198,8 @@ def _rate(connect: Connect, fps: float | None, where: str) -> float:
 
 
 def _api_for(source: str | int, api: Api, where: str) -> str:
+    if Path(str(source)).is_file():
+        raise CameraError(f"{where}: is a file; for a film write kind: video, for pictures kind: folder")
     chosen = _fitting(str(source), where) if api == "any" else api
     if not cv2.videoio_registry.hasBackend(_API[chosen]):
         raise CameraError(
@@ -208,18 +212,16 @@ def _api_for(source: str | int, api: Api, where: str) -> str:
 def _fitting(source: str, where: str) -> str:
     if source.isdecimal() or source.startswith("/dev/"):
         return "v4l2"
+    if _URL.match(source):  # before the pipeline: a password may hold a '!'
+        return "ffmpeg" if cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG) else "gstreamer"
     if "!" in source:
         return "gstreamer"
-    if "://" in source:
-        return "ffmpeg" if cv2.videoio_registry.hasBackend(cv2.CAP_FFMPEG) else "gstreamer"
-    raise CameraError(
-        f"{where}: is no device number, /dev path, URL or GStreamer pipeline; for a film file write kind: video, for pictures kind: folder"
-    )
+    raise CameraError(f"{where}: is no device number, /dev path, URL or GStreamer pipeline; write one of these")
 
 
 def _refuse_closed(capture: cv2.VideoCapture, where: str) -> None:
     if not capture.isOpened():
-        raise CameraError(f"{where}: cannot be opened; check that it is on, reachable and not in use, and the address")
+        raise CameraError(f"{where}: cannot be opened; check that it is on, reachable and not in use, and its address, user and password")
 
 
 def _refuse_size(capture: cv2.VideoCapture, size: tuple[int | None, int | None], where: str) -> None:

@@ -135,6 +135,7 @@ def test_what_a_library_answers_when_it_does_not_know_is_not_believed(value: flo
         ("/dev/video0", "v4l2"),
         ("rtsp://10.0.0.7/stream", "ffmpeg"),
         ("http://10.0.0.7/mjpg", "ffmpeg"),
+        ("rtsp://admin:open!me@10.0.0.7/1", "ffmpeg"),
         ("videotestsrc ! videoconvert ! appsink", "gstreamer"),
         ("rtspsrc location=rtsp://10.0.0.7/1 ! appsink", "gstreamer"),
     ],
@@ -156,9 +157,15 @@ def test_a_library_this_opencv_lacks_is_refused_with_what_to_do(monkeypatch: pyt
         open_stream(name="top", source="videotestsrc ! appsink").__enter__()
 
 
-def test_a_file_is_no_stream(film_file: Path) -> None:
-    with pytest.raises(CameraError, match="for a film file write kind: video, for pictures kind: folder"):
-        open_stream(name="top", source=str(film_file)).__enter__()
+@pytest.mark.parametrize("api", ["any", "ffmpeg"])
+def test_a_file_is_no_stream(film_file: Path, api: str) -> None:
+    with pytest.raises(CameraError, match="is a file; for a film write kind: video, for pictures kind: folder"):
+        open_stream(name="top", source=str(film_file), api=api).__enter__()
+
+
+def test_a_source_that_nothing_can_read_is_refused() -> None:
+    with pytest.raises(CameraError, match=r"camera top \(the left one\): is no device number, /dev path, URL or GStreamer pipeline"):
+        open_stream(name="top", source="the left one").__enter__()
 
 
 def test_a_device_that_is_not_there_is_awaited_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
