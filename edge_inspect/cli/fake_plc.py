@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import json
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 if TYPE_CHECKING:
+    from tqdm import tqdm
+
     from edge_inspect.field.fake_plc import Ledger, Misbehaviour
 
 NAME = "fake-plc"
@@ -54,7 +56,11 @@ def _drive(arguments: argparse.Namespace) -> Ledger:
         answer_timeout_s=arguments.timeout_s,
     )
     with bar, plc:
-        return plc.drive(arguments.parts, interval_s=arguments.interval_ms / 1000, each=lambda _: bar.update() and None)
+        return plc.drive(arguments.parts, interval_s=arguments.interval_ms / 1000, each=lambda _: _count_one(bar))
+
+
+def _count_one(bar: tqdm[NoReturn]) -> None:
+    bar.update()
 
 
 def _text(ledger: Ledger) -> str:

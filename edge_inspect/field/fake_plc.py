@@ -155,13 +155,13 @@ class FakePlc:
             self._write(Control(trigger_enable=True, buffer_results_enable=buffered))
             self._clear_away()
         except PlcError:
-            self._client.close()
+            self._hang_up()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Disconnect. The control registers stay as they are, as with a PLC that lost its power."""
-        self._client.close()
+        self._hang_up()
 
     def inspect_one(self) -> Answer:
         """One part: wait for Ready, trigger, read the result, acknowledge it.
@@ -257,7 +257,7 @@ class FakePlc:
         self._raised_at = time.perf_counter()
         self._write(replace(self._control, trigger=True))
         if Misbehaviour.DISCONNECT in self._misbehave:
-            self._client.close()
+            self._hang_up()
             time.sleep(AWAY_S)
         self._wait("the trigger to be counted", lambda _: self._raised_at is None)
         self._write(replace(self._control, trigger=False))
@@ -315,6 +315,9 @@ class FakePlc:
     def _write(self, control: Control) -> None:
         self._control = control
         self._reply(lambda: self._client.write_registers(CONTROL_START, encode_control(control), device_id=self._unit))
+
+    def _hang_up(self) -> None:
+        self._client.close()  # type: ignore[no-untyped-call]
 
     def _reply(self, request: Callable[[], ModbusPDU]) -> ModbusPDU:
         try:

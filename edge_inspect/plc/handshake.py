@@ -124,7 +124,10 @@ class Handshake:
         self._station_ready = is_ready
 
     def take(self, now_ns: int) -> PlcRequest | None:
-        """The next request. Asking for it says that the station has finished with the trigger it took before."""
+        """The next request. Asking for it says that the station has finished with the trigger it took before.
+
+        A missed trigger comes as a request too, for the record only: it has its FAULT already and takes no verdict.
+        """
         self.tick(now_ns)
         if self._taken:
             self._working_on, self._taken = None, False

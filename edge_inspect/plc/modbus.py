@@ -64,7 +64,6 @@ class ModbusPlc:
         self._deadline_ms = deadline_ms
         self._handshake = Handshake(allowed_ns=round(deadline_ms * MS_NS), now_ns=time.monotonic_ns())
         self._changed = threading.Condition()
-        self._closed = False
         self._is_ready: bool | None = None
         self._server = ModbusServer(host=host, port=port, unit=unit, read=self._status_registers, write=self._control_registers)
         self.bound_port = self._server.port
@@ -152,11 +151,10 @@ class ModbusPlc:
         """Stop listening and wake whoever waits in `poll`."""
         self._server.close()
         with self._changed:
-            self._closed = True
             self._changed.notify_all()
 
     def _must_be_open(self) -> None:
-        if self._closed:
+        if not self._server.serving:
             raise PlcError(f"plc: modbus: the wire on port {self.bound_port} is closed; open it again")
 
     def _status_registers(self) -> list[int]:

@@ -59,10 +59,16 @@ class ModbusServer:
         self._thread.start()
         self.port = self._opened.result()
 
+    @property
+    def serving(self) -> bool:
+        """Whether its thread is alive."""
+        return self._thread.is_alive()
+
     def close(self) -> None:
-        """Close every connection and the thread."""
-        self._loop.call_soon_threadsafe(self._closing.set)
-        self._thread.join()
+        """Close every connection and the thread; a second call does nothing."""
+        if self.serving:
+            self._loop.call_soon_threadsafe(self._closing.set)
+            self._thread.join()
 
     def _run(self) -> None:
         try:

@@ -154,6 +154,19 @@ def test_a_trigger_while_busy_is_missed_and_has_a_fault_of_its_own(handshake: Ha
     assert not handshake.status(3).results_valid
 
 
+def test_a_missed_trigger_is_handed_to_the_station_for_its_record_and_takes_no_verdict(
+    handshake: Handshake, inspection_of: Inspect
+) -> None:
+    pulse(handshake, 0)
+    handshake.take(0)
+    pulse(handshake, 7)
+    request = handshake.take(9)
+    assert request is not None
+    assert (request.kind, request.acquisition, request.received_ns, request.deadline_ns) == (RequestKind.MISSED, 2, 7, 7)
+    assert handshake.emit(inspection_of(2), 9) is Emitted.UNKNOWN
+    assert handshake.take(9) is None
+
+
 def test_missed_acquisition_goes_out_with_the_next_accepted_trigger(handshake: Handshake, inspection_of: Inspect) -> None:
     pulse(handshake, 0)
     pulse(handshake, 1)

@@ -1,12 +1,14 @@
 """For no sequence of inputs: two results for one trigger, none for one, or OK for a part that was not inspected.
 
 `Line` drives a handshake and keeps its own books from the outside: what was triggered, until when a verdict may come,
-which verdicts were given. Hypothesis searches for sequences, and a long random walk covers the wrap of the counts.
+which verdicts were given, what the station must be handed. Hypothesis searches for sequences, and a long random walk
+covers the wrap of the counts.
 """
 
 from __future__ import annotations
 
 import random
+from collections import deque
 from dataclasses import replace
 from datetime import datetime, timezone
 
@@ -62,6 +64,7 @@ class Line:
         self.station_ready = False
         self.open: dict[int, int] = {}  # acquisition -> its deadline
         self.from_camera: int | None = None
+        self.to_hand_over: deque[tuple[RequestKind, int, int]] = deque()
         self.results_total = 0
         self.triggers_total = 0
         self.acknowledged = 0
@@ -114,8 +117,10 @@ class Line:
 
     def take(self) -> None:
         request = self.handshake.take(self.now)
-        if request is not None and request.kind is RequestKind.TRIGGER and self.open.get(request.acquisition, -1) > self.now:
-            assert request.deadline_ns == self.open[request.acquisition]
+        if request is None:
+            assert not self.to_hand_over
+        elif request.acquisition:
+            assert (request.kind, request.acquisition, request.deadline_ns) == self.to_hand_over.popleft()
 
     # books
 
@@ -127,6 +132,7 @@ class Line:
             assert not self.control.set_offline
             assert not self.open
             self._opened(acquisition, self.now + ALLOWED_NS)
+            self.to_hand_over.append((RequestKind.TRIGGER, acquisition, self.now + ALLOWED_NS))
             return
         fault = self.queue.made.pop()
         assert (fault.acquisition, fault.verdict, fault.trouble) == (acquisition, Verdict.FAULT, Trouble.MISSED)
@@ -134,6 +140,7 @@ class Line:
         assert not (was_ready and undisturbed), "Ready was on and the trigger was missed"
         self._opened(acquisition, self.now)
         self._answered(acquisition)
+        self.to_hand_over.append((RequestKind.MISSED, acquisition, self.now))
 
     def _opened(self, acquisition: int, deadline_ns: int) -> None:
         assert 1 <= acquisition <= LAST_ACQUISITION

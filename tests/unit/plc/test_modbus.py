@@ -323,6 +323,8 @@ def test_a_server_that_dies_while_starting_does_not_keep_the_station_waiting(mon
     monkeypatch.setattr("edge_inspect.plc.modbus_server._try_to_bind", lambda _host, _port: None)
     with pytest.raises(PlcError, match="the server did not start"):
         ModbusServer(host="127.0.0.1", port=70_000, unit=1, read=list, write=lambda _: None)
+    while "modbus" in [thread.name for thread in threading.enumerate()]:  # its traceback belongs to this test
+        time.sleep(0.001)
 
 
 def test_closing_does_not_wait_for_a_client_that_asks_without_pause() -> None:
@@ -336,4 +338,4 @@ def test_closing_does_not_wait_for_a_client_that_asks_without_pause() -> None:
             asking = [pool.submit(ask, plc.bound_port) for _ in range(2)]
             while plc.clients < 2:
                 time.sleep(0.001)
-        assert all(isinstance(one.exception(), (ModbusException, type(None))) for one in asking)
+        assert all(isinstance(one.exception(), (ModbusException, OSError, type(None))) for one in asking)
