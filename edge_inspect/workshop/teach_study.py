@@ -10,10 +10,10 @@ import csv
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import cv2
 import numpy as np
@@ -32,6 +32,10 @@ from edge_inspect.workshop.splits import split_parts
 from edge_inspect.workshop.synthetic import plant_defect
 
 CHANNELS = sum(LEVELS.values())
+Kept = npt.NDArray[np.floating]
+"""Features as they are kept: float16 as extracted, which halves the memory, float32 once embedded."""
+
+Key = TypeVar("Key")
 MOST_DRAWN = 150
 """Drawn defects scored in one split: more do not change which variant leads."""
 
@@ -89,13 +93,13 @@ class Pictures:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Extracted:
-    """All backbone features at one eighth (n, 176, h, w) float16 of one data set; `drawn[i]` are copies of `train[i]`."""
+    """Features at one eighth (n, c, h, w) of one data set; `drawn[i]` are of copies of `train[i]`."""
 
     pictures: Pictures
-    train: npt.NDArray[np.float16]
-    drawn: npt.NDArray[np.float16]
-    good: npt.NDArray[np.float16]
-    defective: npt.NDArray[np.float16]
+    train: Kept
+    drawn: Kept
+    good: Kept
+    defective: Kept
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +167,13 @@ def extract(pictures: Pictures, *, copies: int, size: int = 256, seed: int = 0) 
 
 def measure(extracted: Extracted, variants: Sequence[Variant], *, splits: int) -> list[Measured]:
     """AUROC of every variant; the test is scored by the first split's Gaussians, fitted as `teach` fits them."""
-    return [_measured(extracted, variant, splits) for variant in variants]
+    found: dict[Variant, list[Measured]] = {variant: [] for variant in variants}
+    for _, alike in _grouped(variants, lambda variant: (variant.embed, variant.dimensions)):
+        embedded = _embedded_all(extracted, alike[0].matrix(seed=0))
+        for seed in range(splits):
+            for variant, measured in _measured_split(embedded, alike, seed):
+                found[variant].append(measured)
+    return [_mean(found[variant]) for variant in variants]
 
 
 def auroc(good: npt.ArrayLike, defective: npt.ArrayLike) -> float:
@@ -212,43 +222,68 @@ def _open_features(size: ImageSize) -> Callable[[Sequence[npt.NDArray[np.uint8]]
     return features
 
 
-def _measured(extracted: Extracted, variant: Variant, splits: int) -> Measured:
-    matrix = variant.matrix(seed=0)
+def _embedded_all(extracted: Extracted, matrix: Array) -> Extracted:
+    """The same pictures in the space of one embedding."""
+    drawn = extracted.drawn
+    flat = _embedded(drawn.reshape(-1, *drawn.shape[2:]), matrix)
+    return replace(
+        extracted,
+        train=_embedded(extracted.train, matrix),
+        drawn=flat.reshape(*drawn.shape[:2], *flat.shape[1:]),
+        good=_embedded(extracted.good, matrix),
+        defective=_embedded(extracted.defective, matrix),
+    )
+
+
+def _measured_split(extracted: Extracted, variants: Sequence[Variant], seed: int) -> Iterator[tuple[Variant, Measured]]:
     names = [path.stem for path in extracted.pictures.train]
-    drawn, test = [], 0.0
-    for seed in range(splits):
-        split = split_parts(names, seed=seed, part_of=extracted.pictures.part_of)
-        head = _fitted(extracted.train, split.fit, matrix, variant)
-        held_out = [index for part in split.held_out for index in part]
-        good = _scores(extracted.train[held_out], matrix, head, variant)
-        spoilt = extracted.drawn[held_out].reshape(-1, *extracted.drawn.shape[2:])[:MOST_DRAWN]
-        drawn.append(auroc(good, _scores(spoilt, matrix, head, variant)))
-        if seed == 0:
-            test = auroc(*(_scores(images, matrix, head, variant) for images in (extracted.good, extracted.defective)))
-    return Measured(drawn=float(np.mean(drawn)), test=test)
+    split = split_parts(names, seed=seed, part_of=extracted.pictures.part_of)
+    held_out = [index for part in split.held_out for index in part]
+    spoilt = extracted.drawn[held_out].reshape(-1, *extracted.drawn.shape[2:])[:MOST_DRAWN]
+    for block, sharing in _grouped(variants, lambda variant: variant.block):
+        fit = GaussianFit(block=min(block, extracted.train.shape[2]))
+        for batch in _batches(extracted.train[list(split.fit)]):
+            fit.add(batch)
+        for (pooling, epsilon), alike in _grouped(sharing, lambda variant: (variant.pooling, variant.epsilon)):
+            head = fit.finish(epsilon=epsilon, pooling=pooling)
+            good, drawn = _distances(extracted.train[held_out], head), _distances(spoilt, head)
+            real = (_distances(extracted.good, head), _distances(extracted.defective, head)) if seed == 0 else None
+            for variant in alike:
+                test = _map_auroc(*real, variant.sigma) if real else float("nan")
+                yield variant, Measured(drawn=_map_auroc(good, drawn, variant.sigma), test=test)
 
 
-def _fitted(train: npt.NDArray[np.float16], chosen: Sequence[int], matrix: Array, variant: Variant) -> Head:
-    fit = GaussianFit(block=min(variant.block, train.shape[2]))
-    for batch in _batches(train[list(chosen)]):
-        fit.add(_embedded(batch, matrix))
-    return fit.finish(epsilon=variant.epsilon, pooling=variant.pooling)
+def _mean(measured: Sequence[Measured]) -> Measured:
+    return Measured(drawn=float(np.mean([one.drawn for one in measured])), test=measured[0].test)
 
 
-def _scores(images: npt.NDArray[np.float16], matrix: Array, head: Head, variant: Variant) -> Array:
-    return np.concatenate([smoothed_maxima(distance(_embedded(batch, matrix), head), variant.sigma) for batch in _batches(images)])
+def _grouped(variants: Sequence[Variant], key: Callable[[Variant], Key]) -> Iterator[tuple[Key, list[Variant]]]:
+    for value in dict.fromkeys(map(key, variants)):
+        yield value, [variant for variant in variants if key(variant) == value]
 
 
-def _embedded(features: npt.NDArray[np.float16], matrix: Array) -> Features:
+def _map_auroc(good: Array, defective: Array, sigma: float) -> float:
+    return auroc(smoothed_maxima(good, sigma), smoothed_maxima(defective, sigma))
+
+
+def _distances(images: Kept, head: Head) -> Array:
+    return np.concatenate([distance(batch, head) for batch in _batches(images)])
+
+
+def _embedded(features: Kept, matrix: Array) -> Features:
+    """Features (n, channels, h, w) in the space of the matrix (channels, d)."""
+    return np.concatenate([_embedded_batch(batch, matrix) for batch in _batches(features)])
+
+
+def _embedded_batch(features: Array, matrix: Array) -> Features:
     count, channels, height, width = features.shape
-    rows = features.astype(np.float32).reshape(count, channels, height * width)
-    embedded: Features = np.matmul(matrix.T, rows).reshape(count, matrix.shape[1], height, width)
-    return embedded
+    embedded: Features = np.matmul(matrix.T, features.reshape(count, channels, height * width))
+    return embedded.reshape(count, matrix.shape[1], height, width)
 
 
-def _batches(images: npt.NDArray[np.float16]) -> Iterator[npt.NDArray[np.float16]]:
+def _batches(images: Kept) -> Iterator[Array]:
     for start in range(0, len(images), 16):
-        yield images[start : start + 16]
+        yield images[start : start + 16].astype(np.float32, copy=False)
 
 
 def _graph_of(variant: Variant, size: ImageSize) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_inspect.config import ConfigError
+from edge_inspect.errors import ConfigError
 from edge_inspect.workshop import teach_report, teach_study
 from edge_inspect.workshop.teach_report import Task, costs, record, study, tasks
 from edge_inspect.workshop.teach_study import Measured, Variant, auroc, elpv_pictures, mvtec_pictures, smoothed_maxima
