@@ -1,0 +1,127 @@
+"""`recipe.yaml`: how one kind of part is inspected."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from edge_inspect.config.reading import Written, read_bytes, read_written
+
+Point = tuple[float, float]
+Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
+
+
+class RegionOfInterest(Written):
+    """The rectangle of the frame that the network sees, turned about its centre. All in frame pixels.
+
+    `rotation_deg` turns the rectangle clockwise as seen on the screen (y points down).
+    """
+
+    left: float = Field(ge=0)
+    top: float = Field(ge=0)
+    width: float = Field(gt=0)
+    height: float = Field(gt=0)
+    rotation_deg: float = Field(default=0.0, ge=-180, le=180)
+
+
+class Masks(Written):
+    """Where defects count. Polygons are in frame pixels; in a PNG mask every pixel above 0 is searched.
+
+    A cell is searched when it lies in `include` (everything, if empty), not in `ignore`, on the PNG's white, and at
+    least `border_px` from the edge of the region of interest.
+    """
+
+    include: tuple[Polygon, ...] = ()
+    ignore: tuple[Polygon, ...] = ()
+    png: Path | None = None
+    border_px: float = Field(default=0.0, ge=0)
+
+    @property
+    def empty(self) -> bool:
+        """Whether everything is searched."""
+        return not (self.include or self.ignore or self.png or self.border_px)
+
+
+class RegionRule(Written):
+    """Which regions make a part NG: those of at least this area and peak, when there are more than `max_count`."""
+
+    min_area_px: float = Field(default=0.0, ge=0)
+    min_area_mm2: float | None = Field(default=None, ge=0)
+    min_peak: float | None = None
+    max_count: int = Field(default=0, ge=0)
+
+
+class DecisionRule(Written):
+    """A part is NG by its image score, by its regions, or by either."""
+
+    image_score: bool = True
+    regions: RegionRule | None = None
+
+    @model_validator(mode="after")
+    def _decides_by_something(self) -> DecisionRule:
+        if not self.image_score and self.regions is None:
+            raise ValueError("nothing decides: set image_score to true, or give regions")
+        return self
+
+
+class FrameSize(Written):
+    """The only frame size this recipe is made for; another one is a FAULT."""
+
+    width: int = Field(gt=0, le=32_768)
+    height: int = Field(gt=0, le=32_768)
+
+
+class Recipe(Written):
+    """How one kind of part is inspected. Paths are relative to the recipe's folder."""
+
+    part: str = Field(min_length=1, max_length=80)
+    engine: Path
+    thresholds: Path = Path("thresholds.json")
+    frame: FrameSize | None = None
+    region_of_interest: RegionOfInterest | None = None
+    mm_per_px: float | None = Field(default=None, gt=0)
+    masks: Masks = Masks()
+    decision: DecisionRule = DecisionRule()
+
+    @model_validator(mode="after")
+    def _areas_need_a_scale(self) -> Recipe:
+        rule = self.decision.regions
+        if rule is not None and rule.min_area_mm2 is not None and self.mm_per_px is None:
+            raise ValueError("decision.regions.min_area_mm2 needs mm_per_px: give the scale, or use min_area_px")
+        return self
+
+    @property
+    def sha256(self) -> str:
+        """Hash of everything in the recipe that moves a score; a threshold is bound to it.
+
+        A PNG mask counts by its content, not by its place, so that a project folder may move.
+
+        Raises:
+            ConfigError: the PNG mask cannot be read.
+        """
+        moves_scores = self.model_dump(mode="json", include={"frame", "region_of_interest", "masks"})
+        if self.masks.png is not None:
+            moves_scores["masks"]["png"] = hashlib.sha256(read_bytes(self.masks.png)).hexdigest()
+        return hashlib.sha256(json.dumps(moves_scores, sort_keys=True).encode()).hexdigest()
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read `recipe.yaml`; its paths come back absolute.
+
+    Raises:
+        ConfigError: the file cannot be read, or everything that is wrong in it.
+    """
+    recipe = read_written(path, Recipe).content
+    base = path.resolve().parent
+    png = None if recipe.masks.png is None else base / recipe.masks.png
+    return recipe.model_copy(
+        update={
+            "engine": base / recipe.engine,
+            "thresholds": base / recipe.thresholds,
+            "masks": recipe.masks.model_copy(update={"png": png}),
+        }
+    )

@@ -1,0 +1,105 @@
+"""`station.yaml`: one camera, one line."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from edge_inspect.config.reading import Written, WrittenFile, read_written
+
+DEFAULT_RUNTIME = "openvino" if platform.machine() in {"x86_64", "AMD64"} else "onnx"
+PositiveMs = Annotated[float, Field(gt=0, le=60_000)]
+
+
+class PluginBlock(BaseModel):
+    """`kind` and, beside it, the options of the camera, runtime, output or PLC wire of that kind."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str = Field(min_length=1)
+    _places: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options as they stand in the file; checked against the factory when it is opened."""
+        return dict(self.model_extra or {})
+
+    def place_of(self, option: str) -> str:
+        """File, line and key of an option (`station.yaml:7: camera.fps`), also of a missing one; "" for a block of no file."""
+        block = self._places.get("")
+        return self._places.get(option, "" if block is None else f"{block}.{option}")
+
+    def remember_places(self, file: WrittenFile[Any], *steps: int | str) -> None:
+        """Keep where the block and its options stand in the file, for whoever finds a mistake in them later."""
+        self._places.update({option: file.place_of(*steps, option) for option in self.options})
+        self._places[""] = file.place_of(*steps)
+
+
+class Background(Written):
+    """Put the output behind a bounded queue and a thread of its own."""
+
+    queue: int = Field(default=32, ge=1, le=10_000)
+
+
+class OutputBlock(PluginBlock):
+    """An output; `background` is allowed for records that may be dropped when they cannot keep up."""
+
+    background: Background | None = None
+
+
+class Station(Written):
+    """One camera, one line. Paths are relative to the station file's folder."""
+
+    name: str = Field(min_length=1, max_length=80)
+    recipe: Path
+    camera: PluginBlock
+    runtime: PluginBlock = Field(default_factory=lambda: PluginBlock(kind=DEFAULT_RUNTIME))
+    plc: PluginBlock | None = None
+    outputs: tuple[OutputBlock, ...] = ()
+    trigger: Literal["camera", "plc"] = "camera"
+    deadline_ms: PositiveMs
+    data: Path = Path("data")
+    jobs: dict[Annotated[int, Field(ge=0, le=999)], Path] = {}
+
+    @field_validator("camera", "runtime", "plc", mode="before")
+    @classmethod
+    def _a_bare_word_is_a_kind(cls, value: object) -> object:
+        return {"kind": value} if isinstance(value, str) else value
+
+    @field_validator("outputs", mode="before")
+    @classmethod
+    def _so_it_is_in_a_list(cls, value: object) -> object:
+        return tuple(map(cls._a_bare_word_is_a_kind, value)) if isinstance(value, list) else value
+
+    @model_validator(mode="after")
+    def _a_plc_trigger_needs_a_plc(self) -> Station:
+        if self.trigger == "plc" and self.plc is None:
+            raise ValueError("trigger: plc needs a plc block; give one, or write trigger: camera")
+        return self
+
+
+def load_station(path: Path) -> Station:
+    """Read `station.yaml`; its paths come back absolute.
+
+    Raises:
+        ConfigError: the file cannot be read, or everything that is wrong in it.
+    """
+    file = read_written(path, Station)
+    station = file.content
+    for key in ("camera", "runtime", "plc"):
+        block: PluginBlock | None = getattr(station, key)
+        if block is not None:
+            block.remember_places(file, key)
+    for index, output in enumerate(station.outputs):
+        output.remember_places(file, "outputs", index)
+    base = path.resolve().parent
+    return station.model_copy(
+        update={
+            "recipe": base / station.recipe,
+            "data": base / station.data,
+            "jobs": {job: base / recipe for job, recipe in station.jobs.items()},
+        }
+    )

@@ -1,0 +1,72 @@
+"""What may stand in `station.yaml`."""
+
+import pytest
+from pydantic import ValidationError
+
+from edge_inspect.config import DEFAULT_RUNTIME, PluginBlock, load_station
+
+SMALL = "name: cell-3\nrecipe: r/recipe.yaml\ncamera: folder\ndeadline_ms: 200\n"
+
+
+@pytest.fixture
+def read(tmp_path):
+    def write_and_load(more=""):
+        (tmp_path / "station.yaml").write_text(SMALL + more)
+        return load_station(tmp_path / "station.yaml")
+
+    return write_and_load
+
+
+def test_paths_come_back_beside_the_file(read, tmp_path):
+    station = read("jobs: {1: a.yaml, 7: /b.yaml}\n")
+    assert station.recipe == tmp_path / "r" / "recipe.yaml"
+    assert station.data == tmp_path / "data"
+    assert {job: str(path) for job, path in station.jobs.items()} == {1: str(tmp_path / "a.yaml"), 7: "/b.yaml"}
+
+
+def test_a_relative_file_gives_absolute_paths(read, tmp_path, monkeypatch):
+    read()
+    monkeypatch.chdir(tmp_path)
+    assert load_station((tmp_path / "station.yaml").relative_to(tmp_path)).recipe == tmp_path / "r" / "recipe.yaml"
+
+
+def test_a_small_file_has_its_defaults(read):
+    station = read()
+    assert (station.trigger, station.plc, station.outputs, station.jobs) == ("camera", None, (), {})
+    assert station.runtime.kind == DEFAULT_RUNTIME
+
+
+def test_a_bare_word_is_a_kind_everywhere(read):
+    station = read("runtime: onnx\nplc: modbus\noutputs: [jsonl, {kind: images, keep: [NG]}]\n")
+    assert [station.camera.kind, station.runtime.kind, station.plc.kind] == ["folder", "onnx", "modbus"]
+    assert [output.kind for output in station.outputs] == ["jsonl", "images"]
+
+
+def test_options_stand_beside_the_kind_as_they_were_written(read):
+    (output,) = read("outputs:\n  - {kind: images, keep: [NG, FAULT], quota_mb: 2.5, background: {queue: 3}}\n").outputs
+    assert output.options == {"keep": ["NG", "FAULT"], "quota_mb": 2.5}
+    assert output.background.queue == 3
+
+
+def test_a_plc_trigger_with_a_plc_is_good(read):
+    assert read("trigger: plc\nplc: modbus\n").trigger == "plc"
+
+
+def test_an_option_knows_its_line(read, tmp_path):
+    station = read("outputs:\n  - jsonl\n  - kind: images\n    quota_mb: 3\n")
+    output = station.outputs[1]
+    assert output.place_of("quota_mb") == f"{tmp_path}/station.yaml:8: outputs.1.quota_mb"
+    assert output.place_of("path") == f"{tmp_path}/station.yaml:7: outputs.1.path"
+    assert station.camera.place_of("path") == f"{tmp_path}/station.yaml:3: camera.path"
+
+
+def test_a_block_of_no_file_has_no_line():
+    assert PluginBlock(kind="folder", path="a").place_of("path") == ""
+
+
+def test_a_station_does_not_change_after_reading(read):
+    station = read()
+    with pytest.raises(ValidationError, match="frozen"):
+        station.deadline_ms = 5
+    with pytest.raises(ValidationError, match="frozen"):
+        station.camera.kind = "other"
