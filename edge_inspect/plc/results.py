@@ -51,8 +51,8 @@ class ResultQueue:
         self._show_next()
 
     def acknowledge(self, ack: bool) -> None:
-        """Take the level of Inspection Results Ack."""
-        if ack and not self._ack and self.valid:
+        """Take the level of Inspection Results Ack. A result becomes valid only while it is low, so high means *it rose*."""
+        if ack and self.valid:
             self.valid = False
             self.delivered += 1
         self._ack = ack

@@ -356,6 +356,27 @@ def test_the_acknowledgement_of_one_result_never_takes_the_one_that_the_same_wri
     assert (status.results_valid, status.result.acquisition, status.counters.delivered) == (True, 2, 1)
 
 
+def test_the_acknowledgement_of_one_result_never_takes_a_fault_that_was_due_by_then() -> None:
+    handshake = Handshake(allowed_ns=ALLOWED_NS)
+    handshake.begin(10, 0)
+    assert handshake.status(10).result.acquisition == 1
+    handshake.begin(20, 10)
+    handshake.write(Control(results_ack=True), 25)
+    handshake.write(Control(), 26)
+    status = handshake.status(26)
+    assert (status.result.acquisition, status.results_valid, status.counters.delivered, status.counters.overrun) == (2, True, 1, 0)
+
+
+def test_a_verdict_for_a_part_of_the_camera_does_not_free_a_station_that_works_on_a_trigger(
+    handshake: Handshake, inspection_of: Inspect
+) -> None:
+    pulse(handshake, 0)
+    handshake.take(0)
+    from_camera = handshake.begin(5 * ALLOWED_NS, 1)
+    handshake.emit(inspection_of(from_camera), 2 * ALLOWED_NS)
+    assert not handshake.status(2 * ALLOWED_NS).trigger_ready
+
+
 def test_the_heartbeat_counts_seconds_and_wraps() -> None:
     handshake = Handshake(allowed_ns=ALLOWED_NS, now_ns=7)
     beats = [handshake.status(7 + seconds * SECOND_NS).heartbeat for seconds in (0, 1, 2, 65_535, 65_536)]

@@ -26,6 +26,8 @@ Inspect = Callable[..., Inspection]
 ENABLED = Control(trigger_enable=True, buffer_results_enable=True)
 TRIGGER = Control(trigger_enable=True, buffer_results_enable=True, trigger=True)
 LONG_MS = 60_000.0
+FOREVER_S = 3600.0
+"""Who is not woken hangs until pytest ends it."""
 ILLEGAL_ADDRESS, NO_SUCH_UNIT = 2, 11
 
 
@@ -65,7 +67,7 @@ def test_a_trigger_written_by_the_plc_wakes_the_station_and_the_verdict_is_read(
     plc.ready(True)
     write(client, ENABLED)
     with ThreadPoolExecutor(1) as station:
-        waiting = station.submit(plc.poll, 30.0)
+        waiting = station.submit(plc.poll, FOREVER_S)
         write(client, TRIGGER)
         request = waiting.result()
     assert request is not None
@@ -219,7 +221,7 @@ def test_why_the_station_is_not_ready_is_logged_once(plc: ModbusPlc, caplog: pyt
 def test_a_closed_wire_says_so_and_wakes_who_waits(inspection_of: Inspect) -> None:
     with ThreadPoolExecutor(1) as station:
         with open_modbus(deadline_ms=LONG_MS, port=0) as plc:
-            waiting = station.submit(plc.poll, 30.0)
+            waiting = station.submit(plc.poll, FOREVER_S)
         with pytest.raises(PlcError, match="is closed"):
             waiting.result()
     with pytest.raises(PlcError, match=f"port {plc.bound_port} is closed; open it again"):
