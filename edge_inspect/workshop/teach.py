@@ -44,7 +44,8 @@ from edge_inspect.workshop.synthetic import plant_defect
 
 DIMENSIONS = 100
 BLOCK = 2
-"""Embedding and shared covariance: chosen on held-out good images with drawn defects, docs/results/teach.md."""
+POOLING = 0.1
+"""Embedding, shared and pooled covariance: chosen on held-out good images with drawn defects, docs/results/teach.md."""
 
 GOLDEN_GOOD = 4
 GOLDEN_DEFECTIVE = 4
@@ -177,7 +178,7 @@ def _fitted_graph(good: GoodImages, split: Split, seed: int, progress: Progress)
         batch = split.fit[start : start + BATCH]
         fit.add(np.concatenate([features(good.pixels[index]) for index in batch]))
         progress("fitting", start + len(batch), len(split.fit))
-    return write_graph(backbone, embed, fit.finish(), size=good.size)
+    return write_graph(backbone, embed, fit.finish(pooling=POOLING), size=good.size)
 
 
 def _open_features(graph: onnx.ModelProto) -> Callable[[UInt8Image], npt.NDArray[np.float32]]:
