@@ -9,28 +9,27 @@ from __future__ import annotations
 import enum
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
 
-import numpy as np
 from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from edge_inspect.datatypes import Verdict
 from edge_inspect.errors import PlcError
+from edge_inspect.field.plc_ledger import Answer, Ledger, Values, answer_from_status, percentiles
 from edge_inspect.plc.modbus_server import silence_pymodbus
 from edge_inspect.plc.registers import CONTROL_START, STATUS_COUNT, STATUS_START, decode_status, encode_control
-from edge_inspect.plc.signals import RESULT_CODE, Control, Trouble
+from edge_inspect.plc.signals import Control
 
-VERDICT_OF_CODE = {code: verdict for verdict, code in RESULT_CODE.items()}
 SCAN_S = 0.001
 SLOW_SCAN_S = 0.1
 AWAY_S = 0.05
 TIMEOUT_S = 0.5
 """pymodbus waits 3 s four times by default: 12 s for a frozen station."""
 RECONNECT_MOST_S = 1.0
-Values = dict[str, int | float]
+__all__ = ["Answer", "FakePlc", "Ledger", "Misbehaviour"]
 
 
 class Misbehaviour(enum.Enum):
@@ -40,68 +39,6 @@ class Misbehaviour(enum.Enum):
     DOUBLE_TRIGGER = "double-trigger"
     SLOW_SCAN = "slow-scan"
     DISCONNECT = "disconnect"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """One result as the PLC read it.
-
-    Attributes:
-        acquisition: the acquisition it belongs to.
-        code: 1 OK, 2 NG, 3 FAULT.
-        fault: why it is FAULT.
-        score: anomaly score, not a number where the part was not inspected.
-        threshold: what the score was held against, likewise.
-        region_count: number of defect regions.
-        box: left, top, right, bottom of the worst one [frame px].
-        sequence: the station's count of the inspection, 0 where the wire said FAULT by itself.
-        latency_s: from writing the trigger until the result was read [s].
-    """
-
-    acquisition: int
-    code: int
-    fault: Trouble
-    score: float
-    threshold: float
-    region_count: int
-    box: tuple[int, int, int, int]
-    sequence: int
-    latency_s: float
-
-    @property
-    def verdict(self) -> Verdict:
-        """The result code in words."""
-        return VERDICT_OF_CODE[self.code]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ledger:
-    """What a PLC counted.
-
-    Attributes:
-        triggers: triggers it wanted to give.
-        ok, ng, fault: results by code.
-        lost: triggers without a result.
-        doubled: results that came a second time.
-        unasked: results for acquisitions it had not triggered.
-        overrun: results that the station says it threw away, since this PLC connected.
-        latency_ms: p50, p95 and p99 from trigger to result [ms]; None without a result.
-    """
-
-    triggers: int
-    ok: int
-    ng: int
-    fault: int
-    lost: int
-    doubled: int
-    unasked: int
-    overrun: int
-    latency_ms: dict[str, float] | None
-
-    @property
-    def clean(self) -> bool:
-        """Whether each trigger got exactly one result."""
-        return not (self.lost or self.doubled)
 
 
 class FakePlc:
@@ -242,7 +179,7 @@ class FakePlc:
             doubled=self._doubled,
             unasked=self._unasked,
             overrun=self._overrun_since(),
-            latency_ms=_percentiles([1000 * answer.latency_s for answer in self.answers]),
+            latency_ms=percentiles([1000 * answer.latency_s for answer in self.answers]),
         )
 
     def _try_one(self) -> Answer | None:
@@ -273,7 +210,7 @@ class FakePlc:
     def _note_result(self, status: Values) -> None:
         self._shown = int(status["inspection_id"])
         if self._shown in self._asked_at:
-            self.answers.append(_answer(status, time.perf_counter() - self._asked_at.pop(self._shown)))
+            self.answers.append(answer_from_status(status, time.perf_counter() - self._asked_at.pop(self._shown)))
             self._answered.add(self._shown)
         elif self._shown in self._answered:
             self._doubled += 1
@@ -327,24 +264,3 @@ class FakePlc:
         if reply.isError():
             raise PlcError(f"fake PLC: {self._where} refused a request: {reply}; give the unit and port of an edge-inspect station")
         return reply
-
-
-def _answer(status: Values, latency_s: float) -> Answer:
-    left, top, right, bottom = (int(status[f"box_{edge}"]) for edge in ("left", "top", "right", "bottom"))
-    return Answer(
-        acquisition=int(status["inspection_id"]),
-        code=int(status["result_code"]),
-        fault=Trouble(int(status["fault_code"])),
-        score=status["score"],
-        threshold=status["threshold"],
-        region_count=int(status["region_count"]),
-        box=(left, top, right, bottom),
-        sequence=int(status["sequence"]),
-        latency_s=latency_s,
-    )
-
-
-def _percentiles(values: list[float]) -> dict[str, float] | None:
-    if not values:
-        return None
-    return {f"p{share}": float(np.percentile(values, share)) for share in (50, 95, 99)}

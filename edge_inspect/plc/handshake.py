@@ -14,6 +14,7 @@ import enum
 from collections import deque
 
 from edge_inspect.datatypes import Inspection, PlcRequest, RequestKind, Verdict
+from edge_inspect.plc.command import Asked, JobCommand
 from edge_inspect.plc.results import ResultQueue
 from edge_inspect.plc.signals import Control, Counters, OfflineReason, Result, Status, Trouble, result_from_inspection
 
@@ -54,9 +55,8 @@ class Handshake:
         self._said_fault: deque[int] = deque(maxlen=LATE_REMEMBERED)
         self._acquisition = self._last_opened = self._triggers = self._missed_count = self._late_count = 0
         self._trigger_ack = self._missed = self._completed_toggle = self._exposed = False
-        self._executing = self._command_done = self._command_failed = False
+        self._command = JobCommand()
         self._trouble = Trouble.NONE
-        self._job = 0
 
     # ---- the PLC's side ----
 
@@ -71,8 +71,7 @@ class Handshake:
         self.tick(now_ns)
         if control.clear_error and not before.clear_error:
             self._clear_error(now_ns)
-        if control.execute_command != before.execute_command:
-            self._command(now_ns)
+        self._execute(now_ns)
         if control.trigger and not before.trigger and control.trigger_enable:
             self._trigger(now_ns)
         self._trigger_ack = self._trigger_ack and control.trigger
@@ -91,14 +90,14 @@ class Handshake:
             inspection_completed=self._completed_toggle,
             results_buffer_overrun=results.overrun,
             results_valid=results.valid,
-            command_executing=self._executing,
-            command_completed=self._command_done,
-            command_failed=self._command_failed,
+            command_executing=self._command.executing,
+            command_completed=self._command.completed,
+            command_failed=self._command.failed,
             error=self._trouble is not Trouble.NONE,
             exposure_complete=self._exposed,
             job_pass=results.valid and results.shown.verdict is Verdict.OK,
             heartbeat=(now_ns - self._started_ns) // SECOND_NS % (LAST_ACQUISITION + 1),
-            current_job=self._job,
+            current_job=self._command.job,
             error_code=self._trouble,
             acquisition_id=self._acquisition,
             result=results.shown,
@@ -161,12 +160,7 @@ class Handshake:
 
     def answer(self, job: int, *, failed: bool) -> None:
         """The station's answer to a job change; unasked, it only says which job runs."""
-        self._job = job
-        if not self._executing:
-            return
-        self._executing = False
-        self._command_done, self._command_failed = not failed, failed
-        if failed:
+        if self._command.answer(job, failed=failed) and failed:
             self._trouble = Trouble.JOB_FAILED
 
     # ---- time ----
@@ -229,19 +223,11 @@ class Handshake:
 
     # ---- commands ----
 
-    def _command(self, now_ns: int) -> None:
-        if self._executing:
-            self._refuse_command()
-            return
-        self._command_done = self._command_failed = False
-        if self._control.execute_command:
-            self._executing = True
+    def _execute(self, now_ns: int) -> None:
+        asked = self._command.write(self._control.execute_command)
+        if asked is Asked.JOB:
             self._ask(RequestKind.JOB_CHANGE, now_ns, job=self._control.job)
-
-    def _refuse_command(self) -> None:
-        """A falling edge while executing is no command; a rising one is a second command, and the first goes on."""
-        if self._control.execute_command:
-            self._command_failed = True
+        elif asked is Asked.REFUSED:
             self._trouble = Trouble.COMMAND_REFUSED
 
     def _clear_error(self, now_ns: int) -> None:
@@ -261,7 +247,7 @@ class Handshake:
 
     def _busy(self) -> bool:
         """Busy until the station is free, not only until FAULT was said: a hung engine must not look ready."""
-        return bool(self._deadlines) or self._working_on is not None or self._executing
+        return bool(self._deadlines) or self._working_on is not None or self._command.executing
 
     def _offline_reason(self) -> OfflineReason:
         if not self._station_ready:
