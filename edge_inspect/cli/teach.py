@@ -30,6 +30,10 @@ PATIENCE_S = 30.0
 """Longest wait for the next part in front of the camera: a line that stands still is told, not waited for for ever [s]."""
 
 
+HIGHEST = 3
+"""How many of the highest good scores are named."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the verb takes."""
     part = parser.add_mutually_exclusive_group()
@@ -174,20 +178,28 @@ def _lines(taught: Taught, recipe: Recipe, recipe_file: Path) -> Iterator[str]:
     for refused in taught.refused:
         yield f"left out     {refused}"
     yield f"part         {recipe.part} ({recipe_file})"
-    yield f"engine       {taught.model.path} ({taught.model.engine_sha256[:12]}), fitted on {taught.fitted} good images"
+    yield f"engine       {taught.model.path.resolve()} ({taught.model.engine_sha256[:12]}), fitted on {taught.fitted} good images"
     yield f"good scores  {sample.images} held out: least {sample.minimum:.3f}, median {sample.median:.3f}, largest {sample.maximum:.3f}"
+    yield f"highest      {', '.join(f'{name} {score:.3f}' for name, score in _highest(taught))}: look whether they are good"
     yield f"threshold    {taught.thresholds.image_threshold:.3f} ({recipe.thresholds})"
     yield f"promise      {taught.thresholds.promise}"
     yield f"time         {taught.seconds:.1f} s"
 
 
+def _highest(taught: Taught) -> list[tuple[str, float]]:
+    """The held-out images that set the threshold: one that is not good after all hides defects from then on."""
+    ranked = sorted(zip(taught.held_out, taught.scores, strict=True), key=lambda row: row[1], reverse=True)
+    return ranked[:HIGHEST]
+
+
 def _summary(taught: Taught, recipe_file: Path) -> dict[str, object]:
     return {
         "recipe": str(recipe_file),
-        "engine": str(taught.model.path),
+        "engine": str(taught.model.path.resolve()),
         "engine_sha256": taught.model.engine_sha256,
         "fitted": taught.fitted,
         "held_out": len(taught.held_out),
+        "highest": _highest(taught),
         "refused": list(taught.refused),
         "seconds": round(taught.seconds, 3),
         "thresholds": taught.thresholds.model_dump(mode="json"),

@@ -1,5 +1,6 @@
 import argparse
 import json
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +32,10 @@ def test_a_part_is_taught_from_a_folder_and_reported(good_folder: Path, recipe_f
     told = capsys.readouterr().out
     assert "fitted on 14 good images" in told
     assert "6 held out: least" in told
+    named = re.search(r"highest +(\d+_\d\.png) ([\d.]+), ", told)
+    assert named is not None
+    assert f"largest {named[2]}" in told
+    assert f"threshold    {named[2]}" in told
     assert "With 95 % confidence at most" in told
 
 
