@@ -21,6 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--parts", type=int, default=200, help="how many parts to inspect (default: %(default)s)")
     parser.add_argument("--interval-ms", type=float, default=100, help="line pace: time from part to part (default: %(default)s)")
     parser.add_argument("--deadline-ms", type=float, default=500, help="latest verdict after the trigger (default: %(default)s)")
+    parser.add_argument(
+        "--false-rejects", type=float, default=0.05, metavar="RATE", help="false-reject rate to promise (default: %(default)s)"
+    )
     parser.add_argument("--port", type=int, help="Modbus TCP port of the station (default: a free one)")
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object; verdict lines go to standard error")
 
@@ -49,7 +52,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(f"teaching {part_set.name} on {len(part_set.taught)} good pictures ...", file=screen, flush=True)
     with ProgressBars() as bars:
         recipe = load_recipe(arguments.out / "calibration" / part_set.name / "recipe.yaml")
-        taught = teach(part_set.taught, recipe=recipe, progress=bars.show)
+        taught = teach(part_set.taught, recipe=recipe, false_reject_rate=arguments.false_rejects, progress=bars.show)
     thresholds = taught.thresholds
     print(f"taught in {taught.seconds:.1f} s; {thresholds.promise}", file=screen, flush=True)
 

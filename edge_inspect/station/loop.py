@@ -58,12 +58,13 @@ class Station:
         self._sequence = sequence
         self._deadline_ns = int(settings.deadline_ms * 1e6)
         self._seen: int | None = None
-        self._job = 0
+        self._job = next((job for job, recipe in settings.jobs.items() if recipe == settings.recipe), 0)
 
     def run(self, stop: Event) -> None:
         """Serve until `stop` is set; then finish the part in flight and what the PLC has already triggered."""
         follow = self._follow_plc if self._settings.trigger == "plc" else self._follow_camera
         self._show_what_serves()
+        self._plc.answer(PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=time.monotonic_ns(), job=self._job), job=self._job)
         self._status.state("ready")
         self._plc.ready(True)
         try:

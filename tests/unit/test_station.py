@@ -320,7 +320,7 @@ def test_a_record_that_fails_is_an_alarm_and_stops_no_verdict(serve):
 
 def test_a_job_change_takes_the_other_recipe_and_a_bad_one_leaves_the_old_running(serve, tmp_path):
     other = write_part(tmp_path / "other", image_threshold=100)
-    jobs = f"jobs: {{1: {other}, 2: {tmp_path / 'missing.yaml'}}}\n"
+    jobs = f"jobs: {{1: {other}, 2: {tmp_path / 'missing.yaml'}, 7: {tmp_path / 'cell' / 'recipe.yaml'}}}\n"
 
     def job(number):
         return PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=time.monotonic_ns(), job=number)
@@ -330,9 +330,9 @@ def test_a_job_change_takes_the_other_recipe_and_a_bad_one_leaves_the_old_runnin
     camera = ScriptedCamera(*(frame(i, grey=BAD) for i in range(3)))
     inspections, status, _ = serve(camera, plc, trigger="plc", jobs=jobs)
     assert [(i.recipe, i.verdict.value) for i in inspections] == [("cell", "NG"), ("other", "OK"), ("other", "OK")]
-    assert [job for job, _ in plc.answers] == [1, 1, 1]
-    assert "missing.yaml" in plc.answers[1][1]
-    assert "job 9 is not in the station file" in plc.answers[2][1]
+    assert [job for job, _ in plc.answers] == [7, 1, 1, 1]
+    assert "missing.yaml" in plc.answers[2][1]
+    assert "job 9 is not in the station file" in plc.answers[3][1]
     assert status["recipe"] == "other"
     assert "job 9" in status["alarms"]["job"]["text"]
 
