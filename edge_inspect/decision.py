@@ -75,6 +75,8 @@ def is_finite(scores: Scores) -> bool:
 def decide(score: float, regions: Sequence[Region], limits: Limits, *, finite: bool) -> Decision:
     """Give the verdict.
 
+    The reason does not repeat the verdict.
+
     Args:
         score: image score, engine units.
         regions: the regions found, worst first.
@@ -82,14 +84,12 @@ def decide(score: float, regions: Sequence[Region], limits: Limits, *, finite: b
         finite: whether all scores are finite; where not, the part was not inspected.
     """
     if not (finite and math.isfinite(score)):
-        return Decision(
-            verdict=Verdict.FAULT, reason="FAULT: not inspected: the engine gave a score that is not a finite number", regions=()
-        )
+        return Decision(verdict=Verdict.FAULT, reason="not inspected: the engine gave a score that is not a finite number", regions=())
     counting = tuple(region for region in regions if _counts(region, limits.rule.regions))
     by_score, by_regions = _score_causes(score, limits), _region_causes(counting, limits.rule.regions)
     if by_score or by_regions:
-        return Decision(verdict=Verdict.NG, reason=f"NG: {_rejection(by_score, by_regions, counting)}", regions=counting)
-    return Decision(verdict=Verdict.OK, reason=f"OK: {_margin(score, counting, limits)}", regions=counting)
+        return Decision(verdict=Verdict.NG, reason=_rejection(by_score, by_regions, counting), regions=counting)
+    return Decision(verdict=Verdict.OK, reason=_margin(score, counting, limits), regions=counting)
 
 
 def _counts(region: Region, rule: RegionRule | None) -> bool:
@@ -111,7 +111,7 @@ def _region_causes(counting: Sequence[Region], rule: RegionRule | None) -> list[
 
 
 def _rejection(by_score: list[str], by_regions: list[str], counting: Sequence[Region]) -> str:
-    worst = "worst" if by_regions else f"worst of {_number_of(counting)}"
+    worst = "worst" if by_regions else "region" if len(counting) == 1 else f"worst of {_number_of(counting)}"
     return "; ".join([*by_score, *by_regions, *[f"{worst} {_place(region)}" for region in counting[:1]]])
 
 

@@ -81,5 +81,5 @@ def too_late(inspection: Inspection, trigger: Trigger) -> Inspection:
     """A verdict that came too late counts as none; what it would have been stays in the reason. A FAULT stays as it is."""
     if inspection.verdict is Verdict.FAULT:
         return inspection
-    reason = f"too late by {trigger.late_ms:.0f} ms; it would have been {inspection.reason}"
+    reason = f"too late by {trigger.late_ms:.0f} ms; it would have been {inspection.verdict.value}: {inspection.reason}"
     return replace(inspection, verdict=Verdict.FAULT, reason=reason, score=None, threshold=None, regions=())
