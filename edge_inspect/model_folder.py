@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,6 +20,7 @@ from typing import Literal
 import numpy as np
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from edge_inspect.config import first_mistake
 from edge_inspect.datatypes import ScoreMap, UInt8Image
 from edge_inspect.errors import EngineError
 
@@ -106,16 +109,16 @@ class ModelFolder:
         return self.manifest.files[MODEL_FILE]
 
     def load_golden(self) -> Golden:
-        """Read the golden frames.
+        """Read the golden frames; whether they prove anything is for `acceptance` to say.
 
         Raises:
-            EngineError: `golden.npz` is not one of ours.
+            EngineError: `golden.npz` cannot be read or is not one of ours.
         """
+        path = self.path / GOLDEN_FILE
         try:
-            with np.load(io.BytesIO((self.path / GOLDEN_FILE).read_bytes()), allow_pickle=False) as arrays:
-                return Golden(images=arrays["images"], maps=arrays["maps"], scores=arrays["scores"])
-        except (OSError, ValueError, KeyError) as error:
-            raise EngineError(f"{self.path / GOLDEN_FILE}: not golden frames: {error}; teach or export the model again") from error
+            return _unpacked(path.read_bytes())
+        except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            raise EngineError(f"{path}: not golden frames: {error}; teach or export the model again") from error
 
 
 def open_model_folder(path: Path) -> ModelFolder:
@@ -149,6 +152,8 @@ def write_model_folder(
 ) -> ModelFolder:
     """Write model, golden frames and manifest; the manifest comes last, so that a cut leaves no valid folder.
 
+    When it returns, a power cut leaves the new one.
+
     Raises:
         EngineError: the folder cannot be written.
     """
@@ -171,8 +176,9 @@ def write_model_folder(
         path.mkdir(parents=True, exist_ok=True)
         (path / MANIFEST_FILE).unlink(missing_ok=True)
         for name, content in files.items():
-            (path / name).write_bytes(content)
-        (path / MANIFEST_FILE).write_text(manifest.model_dump_json(indent=2) + "\n", encoding="utf-8")
+            _write(path / name, content)
+        _write(path / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode())
+        _keep_names(path)
     except OSError as error:
         raise EngineError(f"{path}: the model cannot be written: {error.strerror}; check space and permissions") from error
     return ModelFolder(path=path, manifest=manifest)
@@ -180,16 +186,42 @@ def write_model_folder(
 
 def _load_manifest(path: Path) -> Manifest:
     try:
-        return Manifest.model_validate(json.loads(path.read_bytes()))
+        return Manifest.model_validate_json(path.read_bytes(), strict=True)
     except OSError as error:
         raise EngineError(f"{path}: cannot be read: {error.strerror}; is {path.parent} a model folder?") from error
-    except (ValueError, ValidationError) as error:
-        first = " ".join(str(error).split())[:200]
-        raise EngineError(f"{path}: not a manifest of this version: {first}; teach or export the model again") from error
+    except ValidationError as error:
+        raise EngineError(f"{path}: not a manifest of this version: {first_mistake(error)}; teach or export the model again") from error
+
+
+def _unpacked(content: bytes) -> Golden:
+    if not zipfile.is_zipfile(io.BytesIO(content)):
+        raise ValueError("it is no npz archive")
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        found = {name: arrays[name] for name in ("images", "maps", "scores")}
+    for name, array in found.items():
+        if not isinstance(array, np.ndarray) or array.ndim == 0:
+            raise ValueError(f"{name} is no array")
+    return Golden(**found)
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _keep_names(folder: Path) -> None:
+    """Have the disk keep the folder's names: a new file would else not be there after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _verify(folder: Path, name: str, wanted: str) -> None:
-    if Path(name).name != name:
+    if Path(name).name != name or name in {"", ".."}:
         raise EngineError(f"{folder / MANIFEST_FILE}: names {name!r}, which is not a plain file name; do not trust this model")
     try:
         got = hashlib.sha256((folder / name).read_bytes()).hexdigest()

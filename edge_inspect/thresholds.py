@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from edge_inspect.config import first_mistake
 from edge_inspect.errors import ConfigError
 
 
 class Sample(BaseModel):
-    """The good parts a threshold was taken from."""
+    """The good parts a threshold was taken from: how many, and their scores."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     images: int = Field(ge=0)
     fingerprint: str
@@ -58,18 +58,18 @@ def load_thresholds(path: Path, *, engine_sha256: str, recipe_sha256: str) -> Th
         ConfigError: unreadable, or made for another engine or recipe (both hashes, and what to do).
     """
     try:
-        thresholds = Thresholds.model_validate(json.loads(path.read_bytes()))
+        thresholds = Thresholds.model_validate_json(path.read_bytes(), strict=True)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; teach the part, or calibrate it") from error
-    except (ValueError, ValidationError) as error:
-        raise ConfigError(f"{path}: not thresholds of this version: {' '.join(str(error).split())[:200]}; calibrate the part") from error
+    except ValidationError as error:
+        raise ConfigError(f"{path}: not thresholds of this version: {first_mistake(error)}; calibrate the part") from error
     _refuse_another(path, "engine", made_for=thresholds.engine_sha256, running=engine_sha256)
     _refuse_another(path, "recipe", made_for=thresholds.recipe_sha256, running=recipe_sha256)
     return thresholds
 
 
 def save_thresholds(path: Path, thresholds: Thresholds) -> None:
-    """Write the thresholds in one step: a reader sees the old file or the new one, also after a power cut.
+    """Write the thresholds in one step: a reader sees the old file or the new one. When it returns, a power cut keeps the new one.
 
     Raises:
         ConfigError: the file cannot be written.
@@ -82,8 +82,18 @@ def save_thresholds(path: Path, thresholds: Thresholds) -> None:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
+        _keep_names(path.parent)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
+
+
+def _keep_names(folder: Path) -> None:
+    """Have the disk keep the folder's names: a replaced file would else be the old one after a power cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_another(path: Path, what: str, *, made_for: str, running: str) -> None:

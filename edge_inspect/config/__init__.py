@@ -3,7 +3,7 @@
 All mistakes of a file are reported at once, each with file, line, key, value and what to write instead.
 """
 
-from edge_inspect.config.mistakes import explained, shortened
+from edge_inspect.config.mistakes import explained, first_mistake, shortened
 from edge_inspect.config.recipe import DecisionRule, FrameSize, Masks, Point, Polygon, Recipe, RegionOfInterest, RegionRule, load_recipe
 from edge_inspect.config.station import DEFAULT_RUNTIME, Background, OutputBlock, PluginBlock, Station, load_station
 
@@ -22,6 +22,7 @@ __all__ = [
     "RegionRule",
     "Station",
     "explained",
+    "first_mistake",
     "load_recipe",
     "load_station",
     "shortened",

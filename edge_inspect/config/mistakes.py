@@ -14,7 +14,7 @@ Steps = tuple[int | str, ...]
 """The way to a value: keys, and positions in lists."""
 
 WORDS = {
-    "Input should be": "should be",
+    "Input should": "should",
     "a valid array": "a list",
     "an object": "keys and values",
     "a valid string": "text; put it in quotes",
@@ -47,6 +47,14 @@ def explained(fault: Any) -> str:
     for theirs, ours in WORDS.items():
         message = message.replace(theirs, ours)
     return message if fault["type"] == "value_error" else f"got {shortened(fault['input'])}; {message}"
+
+
+def first_mistake(error: ValidationError) -> str:
+    """The first mistake of a file that a tool wrote: whoever reads it will not mend it, but make it anew."""
+    fault = error.errors()[0]
+    if fault["type"] in {"missing", "extra_forbidden", "json_invalid"}:
+        return ": ".join([*map(str, fault["loc"]), fault["msg"]])
+    return f"{'.'.join(map(str, fault['loc'])) or '(whole file)'}: {explained(fault)}"
 
 
 def shortened(value: object) -> str:
