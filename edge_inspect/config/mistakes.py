@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -92,10 +92,11 @@ def _keys_at(schema: type[BaseModel], steps: Steps) -> Iterator[str]:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for argument in getattr(annotation, "__args__", ()):
+    arguments = get_args(annotation)
+    for argument in arguments:
         yield from _models_in(argument)
+    if not arguments and isinstance(annotation, type) and issubclass(annotation, BaseModel):  # 3.10 takes tuple[int] for a type
+        yield annotation
 
 
 def _line_of(node: yaml.Node | None, steps: Steps) -> int:
