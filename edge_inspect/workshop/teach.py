@@ -16,47 +16,35 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from itertools import chain, islice
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
-from onnx.reference import ReferenceEvaluator
 
 from edge_inspect import __version__
 from edge_inspect.config import Recipe
-from edge_inspect.datatypes import CellMask, Placement, Scores, UInt8Image
+from edge_inspect.datatypes import CellMask, Scores, UInt8Image
 from edge_inspect.decision import masked_score
-from edge_inspect.errors import ConfigError, EngineError
+from edge_inspect.errors import ConfigError
 from edge_inspect.model_folder import Golden, ImageSize, ModelFolder, Training, write_model_folder
-from edge_inspect.protocols import Runtime
 from edge_inspect.runtimes.reference import open_reference
 from edge_inspect.thresholds import Sample, Thresholds, save_thresholds
 from edge_inspect.workshop.backbone import LEVELS, MULTIPLE, load_backbone
+from edge_inspect.workshop.golden_frames import inference, make_golden, refuse_another_answer
 from edge_inspect.workshop.good_images import Given, GoodImages, place_good_images
 from edge_inspect.workshop.graph import write_features, write_graph
 from edge_inspect.workshop.padim import GaussianFit, embedding
 from edge_inspect.workshop.splits import Cut, Split, cut, split_parts
-from edge_inspect.workshop.synthetic import plant_defect
 
 DIMENSIONS = 100
 BLOCK = 2
 POOLING = 0.1
 """Embedding, shared and pooled covariance: chosen on held-out good images with drawn defects, docs/results/teach.md."""
 
-GOLDEN_GOOD = 4
-GOLDEN_DEFECTIVE = 4
-DRAWINGS = 10 * GOLDEN_DEFECTIVE
-CLEARANCE = 0.02
-"""Golden frames keep this share of the threshold away from it: the largest held-out score IS the threshold."""
-
 BATCH = 8
-
-AGREEMENT = 1e-4
-"""Largest difference between the two references, as a part of the range of the golden scores; float32 gives 1e-6."""
 
 FAMILY = "padim"
 MEANING = "largest Mahalanobis distance of a neighbourhood to the good parts at its position (PaDiM), after the Gaussian filter"
@@ -132,13 +120,13 @@ def teach(
     held_out = tuple(chain.from_iterable(split.held_out))
     folder = out or recipe.engine
     with _trial_folder(graph, good) as trial, open_reference(model=trial) as reference:
-        infer = _inference(reference, good.size)
+        infer = inference(reference, good.size)
         searched = good.searched(recipe, width=trial.manifest.score_map.width, height=trial.manifest.score_map.height)
         scores = _held_out_scores(infer, good, searched, held_out, progress)
         by_index = dict(zip(held_out, scores, strict=True))
         limit = cut([max(by_index[index] for index in part) for part in split.held_out], wanted=false_reject_rate)
-        golden = _golden(infer, good, held_out, limit.threshold, seed)
-    _refuse_another_answer(graph, golden)
+        golden = make_golden(infer, good, held_out, limit.threshold, seed)
+    refuse_another_answer(graph, golden)
     model = _write(folder, graph, golden, good, split)
     thresholds = _thresholds(limit, scores, good.fingerprint(held_out), model, recipe)
     save_thresholds(recipe.thresholds, thresholds)
@@ -202,12 +190,6 @@ def _trial_folder(graph: onnx.ModelProto, good: GoodImages) -> Iterator[ModelFol
         yield _write_model(Path(folder), graph, none_yet, good.size, Training(images=0, fingerprint=""))
 
 
-def _inference(runtime: Runtime, size: ImageSize) -> Callable[[UInt8Image], Scores]:
-    """Score an image that is already warped: it lies on the network's image as it is."""
-    as_it_is = Placement(affine=np.eye(2, 3), width=size.width, height=size.height, channels=size.channels)
-    return lambda pixels: runtime.infer(pixels, as_it_is)
-
-
 def _held_out_scores(
     infer: Callable[[UInt8Image], Scores], good: GoodImages, searched: CellMask, held_out: Sequence[int], progress: Progress
 ) -> tuple[float, ...]:
@@ -216,41 +198,6 @@ def _held_out_scores(
         scores.append(float(masked_score(infer(good.pixels[index]), searched, own=False)))
         progress("scoring", done, len(held_out))
     return tuple(scores)
-
-
-def _golden(infer: Callable[[UInt8Image], Scores], good: GoodImages, held_out: Sequence[int], threshold: float, seed: int) -> Golden:
-    """Golden frames: held-out good parts, and the same with drawn defects; none so near the threshold that rounding flips it."""
-    random = np.random.default_rng(seed)
-    as_taken = (good.pixels[index] for index in held_out)
-    spoilt = (plant_defect(good.pixels[held_out[-1 - i % len(held_out)]], random) for i in range(DRAWINGS))
-    chosen = [*_clear_of(threshold, infer, as_taken, GOLDEN_GOOD), *_clear_of(threshold, infer, spoilt, GOLDEN_DEFECTIVE)]
-    return Golden(
-        images=np.stack([pixels for pixels, _ in chosen]),
-        maps=np.stack([scores.map for _, scores in chosen]),
-        scores=np.array([scores.image for _, scores in chosen], np.float32),
-    )
-
-
-def _clear_of(
-    threshold: float, infer: Callable[[UInt8Image], Scores], images: Iterable[UInt8Image], wanted: int
-) -> Iterator[tuple[UInt8Image, Scores]]:
-    answered = ((pixels, infer(pixels)) for pixels in images)
-    clear = ((pixels, scores) for pixels, scores in answered if abs(scores.map.max() - threshold) > CLEARANCE * threshold)
-    return islice(clear, wanted)
-
-
-def _refuse_another_answer(graph: onnx.ModelProto, golden: Golden) -> None:
-    """Hold one golden frame against onnx.reference, which shares no code with any runtime.
-
-    The last one, with a drawn defect: one takes two seconds at 256 x 256.
-    """
-    answers: Any = ReferenceEvaluator(graph).run(["score_map"], {"frame": golden.images[-1:]})
-    apart = float(np.abs(answers[0][0, 0] - golden.maps[-1]).max() / np.ptp(golden.maps))
-    if not apart <= AGREEMENT:
-        raise EngineError(
-            f"the reference runtime and onnx.reference differ by {apart:.1e} of the score range on a golden frame, wanted {AGREEMENT:.0e}; "
-            "this ONNX Runtime computes something else: install another version"
-        )
 
 
 def _write(folder: Path, graph: onnx.ModelProto, golden: Golden, good: GoodImages, split: Split) -> ModelFolder:

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from edge_inspect.workshop.graph import SMOOTHING_CELLS
+from edge_inspect.workshop.study_pictures import Pictures, elpv_pictures, mvtec_pictures
 from edge_inspect.workshop.teach import BLOCK, DIMENSIONS, POOLING
-from edge_inspect.workshop.teach_study import Measured, Pictures, Variant, cost, elpv_pictures, extract, measure, mvtec_pictures
+from edge_inspect.workshop.teach_study import Measured, Variant, cost, extract, measure
 
 TILE = re.compile(r"^(\d+)_")
 """Tiles of one photograph are named 000_0, 000_1: they stay on one side of a split."""

@@ -6,12 +6,9 @@ over several splits. `test` (real defects) is reported beside it and decides not
 
 from __future__ import annotations
 
-import csv
-import re
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -20,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime
 
-from edge_inspect.cameras.pictures import list_pictures, read_picture
+from edge_inspect.cameras.pictures import read_picture
 from edge_inspect.config import Recipe
-from edge_inspect.errors import ConfigError
 from edge_inspect.model_folder import ImageSize
 from edge_inspect.workshop.backbone import LEVELS, load_backbone
 from edge_inspect.workshop.good_images import place_good_images
 from edge_inspect.workshop.graph import write_features, write_graph
 from edge_inspect.workshop.padim import Features, GaussianFit, Head, distance, embedding
 from edge_inspect.workshop.splits import split_parts
+from edge_inspect.workshop.study_pictures import Pictures
 from edge_inspect.workshop.synthetic import plant_defect
 
 CHANNELS = sum(LEVELS.values())
@@ -72,25 +69,6 @@ class Variant:
         return identity[:, np.sort(np.random.default_rng(seed).choice(CHANNELS, self.dimensions, replace=False))]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pictures:
-    """One data set: good pictures to teach on, and real ones to test with.
-
-    Attributes:
-        name: as reported.
-        train: good pictures.
-        part_of: how a file name tells the physical part, where it does.
-        good: test pictures without a defect.
-        defective: test pictures with one.
-    """
-
-    name: str
-    train: tuple[Path, ...]
-    part_of: re.Pattern[str] | None
-    good: tuple[Path, ...]
-    defective: tuple[Path, ...]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Extracted:
     """Features at one eighth (n, c, h, w) of one data set; `drawn[i]` are of copies of `train[i]`."""
@@ -108,45 +86,6 @@ class Measured:
 
     drawn: float
     test: float
-
-
-def mvtec_pictures(folder: Path, part_of: re.Pattern[str] | None = None) -> Pictures:
-    """A category in MVTec AD's folder layout.
-
-    Raises:
-        CameraError: a folder is missing or empty.
-    """
-    kinds = sorted(path for path in (folder / "test").iterdir() if path.is_dir() and path.name != "good")
-    return Pictures(
-        name=folder.name,
-        train=list_pictures(folder / "train" / "good"),
-        part_of=part_of,
-        good=list_pictures(folder / "test" / "good"),
-        defective=tuple(path for kind in kinds for path in list_pictures(kind)),
-    )
-
-
-def elpv_pictures(*, taught: int = 200, seed: int = 0) -> Pictures:
-    """Monocrystalline cells of elpv_dataset: probability 0 is good, 1 is defective; 1/3 and 2/3 (the experts doubted) are left out.
-
-    Raises:
-        ConfigError: the package is not installed.
-    """
-    found = find_spec("elpv_dataset")
-    if found is None or found.origin is None:
-        raise ConfigError("elpv_dataset is not installed: pip install 'edge-inspect[demo]'")
-    folder = Path(found.origin).parent / "data"
-    with (folder / "labels.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.reader((" ".join(line.split()) for line in file), delimiter=" ") if row[2] == "mono"]
-    good = [folder / path for path, probability, _ in rows if float(probability) == 0]
-    shuffled = [good[index] for index in np.random.default_rng(seed).permutation(len(good))]
-    return Pictures(
-        name="elpv_mono",
-        train=tuple(shuffled[:taught]),
-        part_of=None,
-        good=tuple(shuffled[taught:]),
-        defective=tuple(folder / path for path, probability, _ in rows if float(probability) == 1),
-    )
 
 
 def extract(pictures: Pictures, *, copies: int, size: int = 256, seed: int = 0) -> Extracted:

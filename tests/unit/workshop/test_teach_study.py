@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_inspect.errors import ConfigError
-from edge_inspect.workshop import teach_report, teach_study
+from edge_inspect.workshop import study_pictures, teach_report
+from edge_inspect.workshop.study_pictures import elpv_pictures, mvtec_pictures
 from edge_inspect.workshop.teach_report import Task, costs, record, study, tasks
-from edge_inspect.workshop.teach_study import Measured, Variant, auroc, elpv_pictures, mvtec_pictures, smoothed_maxima
+from edge_inspect.workshop.teach_study import Measured, Variant, auroc, smoothed_maxima
 
 pytestmark = pytest.mark.workshop
 
@@ -84,7 +85,7 @@ def test_the_solar_cells_are_split_without_overlap_and_the_doubtful_left_out() -
 
 
 def test_without_the_solar_cells_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(teach_study, "find_spec", lambda name: None)
+    monkeypatch.setattr(study_pictures, "find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"edge-inspect\[demo\]"):
         elpv_pictures()
 
