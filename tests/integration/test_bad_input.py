@@ -45,7 +45,7 @@ def test_a_station_that_is_right_would_start(cell, capsys):
         ("deadline_ms: 2000", "deadline_ms: -5", ["station.yaml:6: deadline_ms: got -5", "greater than 0"]),
         ("trigger: plc", "trigger: [plc", ["station.yaml: not YAML"]),
         ("kind: folder", "kind: foldr", ["no kind 'foldr' is installed", "folder", "simulated"]),
-        ("pace: trigger", "pase: trigger", ["cameras: folder: pase: unknown option", "pace"]),
+        ("pace: trigger", "pase: trigger", ["station.yaml:3: camera.pase: unknown option", "pace"]),
         ("queue: 32", "queue: 0", ["station.yaml:11: outputs.2.background.queue: got 0"]),
         ("recipe: calibration/cell/recipe.yaml", "recipe: nowhere/recipe.yaml", ["nowhere/recipe.yaml: cannot be read: No such file"]),
     ],
@@ -63,8 +63,8 @@ def test_several_wrong_options_are_told_at_once(cell, capsys):
     change(cell / "station.yaml", "path: data/log", "pfad: data/log")
     code, said = station_says(cell, capsys)
     assert code == 78
-    assert "cameras: folder: pase" in said
-    assert "outputs: jsonl: pfad" in said
+    assert "station.yaml:3: camera.pase" in said
+    assert "station.yaml:9: outputs.0.pfad" in said
 
 
 def test_a_missing_station_file_is_a_matter_of_configuration(tmp_path, capsys):
