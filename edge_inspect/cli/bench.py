@@ -28,6 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=_at_least(1), default=300, help="frames to time (default: %(default)s)")
     parser.add_argument("--soak", type=_at_least(2_001), metavar="N", help="also run N frames and report how memory grows")
     parser.add_argument("--startup", action="store_true", help="also time imports and the start until ready")
+    parser.add_argument("--plc", action="store_true", help="also time until a Modbus client sees a verdict")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -51,6 +52,7 @@ def _report(model: ModelFolder, runtime: PluginBlock, arguments: argparse.Namesp
     from edge_inspect.field.benchmark import make_frames, measure, open_bench, soak
     from edge_inspect.field.device import device_facts
     from edge_inspect.field.startup import measure_startup
+    from edge_inspect.field.wire import measure_visible
 
     width, height = arguments.size
     with open_bench(model, runtime) as bench:
@@ -69,6 +71,8 @@ def _report(model: ModelFolder, runtime: PluginBlock, arguments: argparse.Namesp
             report["memory"] = asdict(soak(bench, frames, arguments.soak))
     if arguments.startup:
         report["startup"] = asdict(measure_startup(model.path, runtime))
+    if arguments.plc:
+        report["plc_visible_ms"] = measure_visible()
     return {**report, "device": device_facts()}
 
 
@@ -85,6 +89,8 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     yield _row("engine alone", report["engine_ms"])
     yield _row("everything but engine", report["everything_but_engine_ms"])
     yield from (_row(f"  {stage}", spread) for stage, spread in report["stages_ms"].items() if stage != "infer")
+    if "plc_visible_ms" in report:
+        yield _row("visible to a PLC", report["plc_visible_ms"])
     if "memory" in report:
         memory = report["memory"]
         yield (

@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from edge_inspect.cameras.pictures import list_pictures
+from edge_inspect.cli.progress import ProgressBars
 from edge_inspect.config import Recipe, Station, load_recipe, load_station
 from edge_inspect.datatypes import UInt8Image
 from edge_inspect.errors import CameraError, ConfigError, FrameLost
@@ -74,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     recipe_file = _recipe_file(arguments)
     recipe = load_recipe(recipe_file)
-    with _Bars() as bars:
+    with ProgressBars() as bars:
         taught = teach(
             _images(arguments),
             recipe=recipe,
@@ -146,27 +147,6 @@ def _captured(station: Station, base: Path, count: int) -> list[tuple[str, UInt8
             frames.append((frame.part_id or f"exposure {frame.sequence}", frame.pixels))
             bar.update()
     return frames
-
-
-class _Bars:
-    """One progress bar for each thing that is done, on standard error; nothing where that is no terminal."""
-
-    def __init__(self) -> None:
-        self._bars: dict[str, tqdm[Any]] = {}
-
-    def __enter__(self) -> _Bars:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for bar in self._bars.values():
-            bar.close()
-
-    def show(self, doing: str, done: int, total: int) -> None:
-        if doing not in self._bars:
-            self._bars[doing] = tqdm(total=total, desc=doing, unit="part", disable=None)
-        bar = self._bars[doing]
-        bar.total = total
-        bar.update(done - bar.n)
 
 
 def _report(taught: Taught, recipe: Recipe, recipe_file: Path) -> str:

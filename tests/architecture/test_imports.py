@@ -40,3 +40,18 @@ def test_no_plugin_is_imported_that_no_file_names():
     loaded = modules_after("import edge_inspect.station")
     assert not {name for name in loaded if name.startswith(("edge_inspect.cameras.", "edge_inspect.runtimes."))}
     assert not loaded & {"openvino", "onnxruntime", "pymodbus"}
+
+
+@pytest.mark.workshop
+def test_teaching_switches_usage_reports_off_before_it_imports_what_reports():
+    loaded = modules_after(
+        "import sys\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        import os\n"
+        "        if name == 'onnxruntime':\n"
+        "            assert os.environ['ORT_DISABLE_TELEMETRY'] == '1'\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        "import edge_inspect.workshop.teach"
+    )
+    assert "onnxruntime" in loaded

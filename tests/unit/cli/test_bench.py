@@ -46,10 +46,12 @@ def test_people_get_a_table(capsys):
         assert [line for line in told.splitlines() if line.startswith(row)], row
 
 
-def test_soak_and_startup_are_told_when_they_are_asked_for(capsys, monkeypatch):
+def test_soak_startup_and_wire_are_told_when_they_are_asked_for(capsys, monkeypatch):
     monkeypatch.setattr("edge_inspect.field.startup.REPEATS", 1)
-    assert run("--runtime", "onnx", "--soak", "2001", "--startup") == 0
+    monkeypatch.setattr("edge_inspect.field.wire.PARTS", 5)
+    assert run("--runtime", "onnx", "--soak", "2001", "--startup", "--plc") == 0
     told = capsys.readouterr().out
+    assert "visible to a PLC" in told
     assert "MB after 2000 frames" in told
     assert "start: import" in told
 
