@@ -13,8 +13,8 @@ demo: $(VENV)/.demo
 	$(BIN)/edge-inspect demo
 
 test: $(VENV)/.dev
-	rm -f .coverage.*
-	$(BIN)/pytest --cov --cov-report=
+	rm -f .coverage .coverage.*
+	$(BIN)/coverage run -m pytest
 
 coverage: test
 	$(BIN)/coverage combine -q

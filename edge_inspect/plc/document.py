@@ -1,4 +1,4 @@
-"""docs/modbus.md, written from the table that the server serves. `tools/generate_modbus_map` puts it in its place."""
+"""docs/modbus.md, written from the table that the server serves. `tools/generate-modbus-map` puts it in its place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_inspect.plc.signals import TROUBLE_MEANING
 
 HEAD = f"""# Modbus TCP: the register map
 
-Written by `tools/generate_modbus_map` from `edge_inspect/plc/registers.py`; do not edit it here.
+Written by `tools/generate-modbus-map` from `edge_inspect/plc/registers.py`; do not edit it here.
 
 The station is the server (slave), the PLC the client (master). Signals, order and behaviour follow the block of a Cognex
 In-Sight camera.

@@ -2,7 +2,7 @@
 
 The graph is written layer by layer from the weights instead of being traced: every node has a readable name, batch
 normalisation is folded into the convolution before it, and nothing but Sub, Mul, Conv, Clip and Add comes out. torch is
-needed only to read the weights file; `tools/convert_backbone` is how a person runs this.
+needed only to read the weights file; `tools/convert-backbone` is how a person runs this.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ def write_backbone(weights_file: Path, folder: Path) -> Path:
         "source_sha256": sha256_of(weights_file),
         "licence": "Apache-2.0, Copyright 2020 ML Illustrated (LICENSE of the weights package)",
         "origin": "converted by that package from github.com/tensorflow/tpu, models/official/efficientnet/lite",
-        "command": "tools/convert_backbone",
+        "command": "tools/convert-backbone",
     }
     target.with_suffix(".json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
     return target

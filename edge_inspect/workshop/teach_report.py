@@ -114,7 +114,7 @@ def record(
 def _page(results: Mapping[str, Any], data: Sequence[str]) -> Iterator[str]:
     yield "# Teaching: which Gaussian head"
     yield ""
-    yield "Written by `tools/measure_teach`. Lite0 at 256x256, levels /4 /8 /16, Gaussians at /8, map at /4; fitted on 70 % of the good"
+    yield "Written by `tools/measure-teach`. Lite0 at 256x256, levels /4 /8 /16, Gaussians at /8, map at /4; fitted on 70 % of the good"
     yield "training pictures, as `teach` does. **Drawn**: held-out good training pictures against the same with drawn defects (chooses)."
     yield "**Test**: real defects (chooses nothing). AUROC of the map's maximum. ms: whole graph, OpenVINO FP32, 2 threads, median."
     yield "Bold: what `teach` does. Milliseconds depend on what else the machine does; `edge-inspect bench` measures an engine alone."

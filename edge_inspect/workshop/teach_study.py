@@ -1,7 +1,7 @@
 """Which way of teaching is best? Measured on good images with drawn defects; test images are looked at afterwards.
 
 A variant is chosen by `drawn`: the AUROC of held-out good training images against the same images with drawn defects, mean
-over several splits. `test` (real defects) is reported beside it and decides nothing. `tools/measure_teach` runs this.
+over several splits. `test` (real defects) is reported beside it and decides nothing. `tools/measure-teach` runs this.
 """
 
 from __future__ import annotations

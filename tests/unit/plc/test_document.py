@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_the_document_in_the_repository_is_the_one_the_code_writes() -> None:
     written = (ROOT / "docs" / "modbus.md").read_text(encoding="utf-8")
-    assert written == modbus_document(), "run tools/generate_modbus_map"
+    assert written == modbus_document(), "run tools/generate-modbus-map"
 
 
 def test_every_row_and_every_trouble_is_in_the_document() -> None:
