@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from edge_inspect.config import first_mistake
 from edge_inspect.datatypes import ScoreMap, UInt8Image
+from edge_inspect.durable import sync_folder, write_file
 from edge_inspect.errors import EngineError
 
 MODEL_FILE = "model.onnx"
@@ -176,9 +176,9 @@ def write_model_folder(
         path.mkdir(parents=True, exist_ok=True)
         (path / MANIFEST_FILE).unlink(missing_ok=True)
         for name, content in files.items():
-            _write(path / name, content)
-        _write(path / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode())
-        _keep_names(path)
+            write_file(path / name, content)
+        write_file(path / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode())
+        sync_folder(path)
     except OSError as error:
         raise EngineError(f"{path}: the model cannot be written: {error.strerror}; check space and permissions") from error
     return ModelFolder(path=path, manifest=manifest)
@@ -202,22 +202,6 @@ def _unpacked(content: bytes) -> Golden:
         if not isinstance(array, np.ndarray) or array.ndim == 0:
             raise ValueError(f"{name} is no array")
     return Golden(**found)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _keep_names(folder: Path) -> None:
-    """Have the disk keep the folder's names: a new file would else not be there after a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _verify(folder: Path, name: str, wanted: str) -> None:

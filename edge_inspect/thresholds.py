@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspect.config import first_mistake
+from edge_inspect.durable import replace_file
 from edge_inspect.errors import ConfigError
 
 
@@ -74,26 +74,11 @@ def save_thresholds(path: Path, thresholds: Thresholds) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    beside = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="utf-8") as file:
-            file.write(thresholds.model_dump_json(indent=2) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        _keep_names(path.parent)
+        replace_file(path, (thresholds.model_dump_json(indent=2) + "\n").encode())
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
-
-
-def _keep_names(folder: Path) -> None:
-    """Have the disk keep the folder's names: a replaced file would else be the old one after a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _refuse_another(path: Path, what: str, *, made_for: str, running: str) -> None:

@@ -51,19 +51,6 @@ def write_whole(descriptor: int, content: bytes) -> None:
         rest = rest[os.write(descriptor, rest) :]
 
 
-def sync_folder(folder: Path) -> None:
-    """Make new, renamed and deleted names in the folder survive a power cut.
-
-    Raises:
-        OSError: the disk is broken.
-    """
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def lock(path: Path) -> int:
     """Be the only writer; a kill -9 lets go too.
 

@@ -17,8 +17,9 @@ import numpy as np
 from pydantic import Field
 
 from edge_inspect.datatypes import Inspection, UInt8Image
+from edge_inspect.durable import sync_folder
 from edge_inspect.errors import OutputError
-from edge_inspect.outputs.disk import FILE_MODE, NO_ROOM, lock, output_error, sync_folder, write_whole
+from edge_inspect.outputs.disk import FILE_MODE, NO_ROOM, lock, output_error, write_whole
 from edge_inspect.outputs.drawing import annotate
 from edge_inspect.outputs.retention import UNFINISHED_SUFFIX, Retention
 

@@ -18,7 +18,8 @@ from typing import Annotated
 from pydantic import Field
 
 from edge_inspect.datatypes import Inspection
-from edge_inspect.outputs.disk import FILE_MODE, lock, output_error, sync_folder, write_whole
+from edge_inspect.durable import sync_folder
+from edge_inspect.outputs.disk import FILE_MODE, lock, output_error, write_whole
 from edge_inspect.outputs.records import record_from_inspection
 
 CURRENT_FILE = "inspections.jsonl"

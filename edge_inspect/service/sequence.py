@@ -6,9 +6,9 @@ of its block is skipped.
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from edge_inspect.durable import replace_file
 from edge_inspect.errors import OutputError
 
 BLOCK = 1000
@@ -62,13 +62,8 @@ def _read(path: Path) -> int:
 
 
 def _write(path: Path, value: int) -> None:
-    beside = path.with_name(path.name + ".new")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("w", encoding="ascii") as file:
-            file.write(f"{value}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
+        replace_file(path, f"{value}\n".encode())
     except OSError as error:
         raise OutputError(f"{path}: the station's count cannot be written: {error.strerror}; check space and permissions") from error
