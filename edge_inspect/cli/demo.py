@@ -6,7 +6,14 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+from edge_inspect.cli.onnx_needed import refuse_without_onnx
+from edge_inspect.cli.progress import ProgressBars
+from edge_inspect.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_inspect.demo.parts import PartSet
 
 NAME = "demo"
 HELP = "teach a part on real images and run the line over parts it has not seen, triggered over Modbus"
@@ -34,42 +41,31 @@ def run(arguments: argparse.Namespace) -> int:
     Raises:
         EdgeInspectError: teaching or the line failed.
     """
-    from edge_inspect.cli.progress import ProgressBars
-    from edge_inspect.config import load_recipe
-    from edge_inspect.demo.line import free_port, lay_out, play_plc, read_log, running_station
-    from edge_inspect.demo.parts import mvtec_folder, solar_cells
-    from edge_inspect.demo.summary import sentences, summarise
-    from edge_inspect.errors import ConfigError
-    from edge_inspect.workshop.teach import teach
+    refuse_without_onnx("demo")
+    from edge_inspect.demo.show import Settings, show
+    from edge_inspect.demo.summary import sentences
 
-    if (arguments.data is None) != (arguments.category is None):
-        raise ConfigError("--data and --category go together: a folder of categories, and which one of them")
-    screen = sys.stderr if arguments.json else sys.stdout
-    count = arguments.parts
-    part_set = solar_cells(count) if arguments.data is None else mvtec_folder(arguments.data, arguments.category, count)
-    port = arguments.port or free_port()
-    station = lay_out(arguments.out, part_set.name, part_set.parts, port=port, deadline_ms=arguments.deadline_ms)
-    print(f"teaching {part_set.name} on {len(part_set.taught)} good pictures ...", file=screen, flush=True)
-    with ProgressBars() as bars:
-        recipe = load_recipe(arguments.out / "calibration" / part_set.name / "recipe.yaml")
-        taught = teach(part_set.taught, recipe=recipe, false_reject_rate=arguments.false_rejects, progress=bars.show)
-    thresholds = taught.thresholds
-    print(f"taught in {taught.seconds:.1f} s; {thresholds.promise}", file=screen, flush=True)
-
-    def tell(part: Any, answer: Any) -> None:
-        hit = " " if (answer.verdict.value == "OK") == part.good else "*"
-        print(f"{answer.acquisition:5d} {answer.verdict.value:5} {hit} score {answer.score:9.3f}  {part.label}", file=screen, flush=True)
-
-    print(f"running the line over {len(part_set.parts)} parts it has not seen (* marks a wrong verdict) ...", file=screen, flush=True)
-    with running_station(station):
-        play_plc(part_set.parts, port=port, interval_s=arguments.interval_ms / 1e3, tell=tell)
-    labels = [part.label for part in part_set.parts]
-    records = read_log(arguments.out)
-    if len(records) != len(labels):
-        print(f"edge-inspect: {len(labels)} parts were triggered, {len(records)} stand in the log", file=sys.stderr)
-        return 1
-    summary = summarise(records, labels, bound=thresholds.false_reject_bound, promise=thresholds.promise)
-    print(
-        json.dumps(summary) if arguments.json else "\n".join(["", *sentences(summary), f"log, database and pictures: {arguments.out}/data"])
+    settings = Settings(
+        out=arguments.out,
+        port=arguments.port,
+        interval_s=arguments.interval_ms / 1e3,
+        deadline_ms=arguments.deadline_ms,
+        false_rejects=arguments.false_rejects,
     )
+    screen = sys.stderr if arguments.json else sys.stdout
+    part_set = _part_set(arguments)
+    with ProgressBars() as bars:
+        summary = show(part_set, settings, say=lambda line: print(line, file=screen, flush=True), progress=bars.show)
+    report = ["", *sentences(summary), f"log, database and pictures: {arguments.out}/data"]
+    print(json.dumps(summary) if arguments.json else "\n".join(report))
     return 0
+
+
+def _part_set(arguments: argparse.Namespace) -> PartSet:
+    from edge_inspect.demo.parts import mvtec_folder, solar_cells
+
+    if arguments.data is None and arguments.category is None:
+        return solar_cells(arguments.parts)
+    if arguments.data is None or arguments.category is None:
+        raise ConfigError("--data and --category go together: a folder of categories, and which one of them")
+    return mvtec_folder(arguments.data, arguments.category, arguments.parts)

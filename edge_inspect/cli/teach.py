@@ -7,13 +7,13 @@ import json
 import re
 import sys
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
 from edge_inspect.cameras.pictures import list_pictures
+from edge_inspect.cli.onnx_needed import refuse_without_onnx
 from edge_inspect.cli.progress import ProgressBars
 from edge_inspect.config import Recipe, Station, load_recipe, load_station
 from edge_inspect.datatypes import UInt8Image
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         CameraError: the folder or the camera delivers nothing.
         EngineError: the model cannot be written.
     """
-    _refuse_without_onnx()
+    refuse_without_onnx("teach")
     from edge_inspect.workshop.teach import teach
 
     recipe_file = _recipe_file(arguments)
@@ -88,11 +88,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     print(json.dumps(_summary(taught, recipe_file)) if arguments.json else _report(taught, recipe, recipe_file))
     return 0
-
-
-def _refuse_without_onnx() -> None:
-    if find_spec("onnx") is None:
-        raise ConfigError("teach needs the package onnx, which is not installed: pip install 'edge-inspect[teach]'")
 
 
 def _recipe_file(arguments: argparse.Namespace) -> Path:

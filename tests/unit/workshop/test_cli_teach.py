@@ -97,7 +97,7 @@ def test_an_image_that_was_left_out_is_named(
 
 def test_without_onnx_the_extra_is_named(monkeypatch: pytest.MonkeyPatch, good_folder: Path, recipe_file: Path) -> None:
     monkeypatch.setitem(sys.modules, "onnx", None)
-    monkeypatch.setattr(verb, "find_spec", lambda name: None)
+    monkeypatch.setattr("edge_inspect.cli.onnx_needed.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"edge-inspect\[teach\]"):
         teach("--recipe", recipe_file, "--images", good_folder)
 
