@@ -49,13 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _report(model: ModelFolder, runtime: PluginBlock, arguments: argparse.Namespace) -> dict[str, Any]:
+    from edge_inspect.cli.progress import ProgressBars
     from edge_inspect.field.benchmark import make_frames, measure, open_bench, soak
     from edge_inspect.field.device import device_facts
     from edge_inspect.field.startup import measure_startup
     from edge_inspect.field.wire import measure_visible
 
     width, height = arguments.size
-    with open_bench(model, runtime) as bench:
+    with open_bench(model, runtime) as bench, ProgressBars() as bars:
         frames = make_frames(model, width, height, arguments.channels)
         report: dict[str, Any] = {
             "model": model.manifest.model,
@@ -64,11 +65,11 @@ def _report(model: ModelFolder, runtime: PluginBlock, arguments: argparse.Namesp
             "threads": arguments.threads,
             "network": model.manifest.input.model_dump(),
             "frame": {"width": width, "height": height, "channels": arguments.channels},
-            **asdict(measure(bench, frames, arguments.frames)),
+            **asdict(measure(bench, frames, arguments.frames, progress=bars.show)),
             "acceptance": asdict(bench.acceptance),
         }
         if arguments.soak is not None:
-            report["memory"] = asdict(soak(bench, frames, arguments.soak))
+            report["memory"] = asdict(soak(bench, frames, arguments.soak, progress=bars.show))
     if arguments.startup:
         report["startup"] = asdict(measure_startup(model.path, runtime))
     if arguments.plc:

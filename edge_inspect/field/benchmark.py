@@ -7,7 +7,7 @@ to the camera's size, so that the score map looks like those of real parts.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -35,6 +35,13 @@ SETTLED_FRAMES = 2_000
 STAGES = ("place", "warp", "infer", "find", "decide")
 Spread = dict[str, float]
 """p50, p95, p99 and max of a duration [ms]."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is."""
+
+
+def _silent(doing: str, done: int, total: int) -> None:
+    """Nobody watches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -103,10 +110,11 @@ def make_frames(model: ModelFolder, width: int, height: int, channels: int) -> t
     return tuple(_frame(image, number, width, height, channels) for number, image in enumerate(model.load_golden().images))
 
 
-def measure(bench: Bench, frames: Sequence[Frame], count: int) -> Timings:
+def measure(bench: Bench, frames: Sequence[Frame], count: int, *, progress: Progress = _silent) -> Timings:
     """Inspect `count` frames after a warm-up, and after each one time its warp and its engine alone.
 
-    What is compared is interleaved: a clock that changes or a busy neighbour hits all of it alike.
+    What is compared is interleaved: a clock that changes or a busy neighbour hits all of it alike. `progress` is called
+    between the frames, and what it takes is not counted.
     """
     image = bench.model.manifest.input
     still = place(image.width, image.height, None, width=image.width, height=image.height, channels=image.channels)
@@ -123,6 +131,7 @@ def measure(bench: Bench, frames: Sequence[Frame], count: int) -> Timings:
         bench.runtime.infer(placed, still)
         inferred = time.perf_counter_ns()
         spent = finding.latency
+        progress("timing", number + 1, WARM_UP_FRAMES + count)
         rows.append((inspected - started, spent.place, warped - inspected, inferred - warped, spent.find, spent.decide))
     columns = np.array(rows[WARM_UP_FRAMES:], np.float64).T / 1e6
     total, stages = columns[0], dict(zip(STAGES, columns[1:], strict=True))
@@ -135,7 +144,7 @@ def measure(bench: Bench, frames: Sequence[Frame], count: int) -> Timings:
     )
 
 
-def soak(bench: Bench, frames: Sequence[Frame], count: int, *, settled: int = SETTLED_FRAMES) -> Memory:
+def soak(bench: Bench, frames: Sequence[Frame], count: int, *, settled: int = SETTLED_FRAMES, progress: Progress = _silent) -> Memory:
     """Inspect `count` frames and compare the memory at the end with that after the first `settled`.
 
     Raises:
@@ -146,6 +155,7 @@ def soak(bench: Bench, frames: Sequence[Frame], count: int, *, settled: int = SE
     resident: list[int] = []
     for number in range(1, count + 1):
         bench.inspector.inspect(frames[number % len(frames)])
+        progress("soaking", number, count)
         if number in {settled, count}:
             resident.append(resident_bytes())
     before, after = resident
