@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--size", type=_size, default=(1024, 1024), metavar="WxH", help="frame size in pixels (default: 1024x1024)")
     parser.add_argument("--channels", type=int, choices=(1, 3), default=3, help="channels of a frame (default: %(default)s)")
     parser.add_argument("--frames", type=_at_least(1), default=300, help="frames to time (default: %(default)s)")
+    parser.add_argument("--interval-ms", type=_at_least(0), default=0, help="wait before each frame, as a line does (default: none)")
     parser.add_argument("--soak", type=_at_least(2_001), metavar="N", help="also run N frames and report how memory grows")
     parser.add_argument("--startup", action="store_true", help="also time imports and the start until ready")
     parser.add_argument("--plc", action="store_true", help="also time until a Modbus client sees a verdict")
@@ -63,9 +64,10 @@ def _report(model: ModelFolder, runtime: PluginBlock, arguments: argparse.Namesp
             "engine_sha256": model.engine_sha256,
             "runtime": runtime.kind,
             "threads": arguments.threads,
+            "interval_ms": arguments.interval_ms,
             "network": model.manifest.input.model_dump(),
             "frame": {"width": width, "height": height, "channels": arguments.channels},
-            **asdict(measure(bench, frames, arguments.frames, progress=bars.show)),
+            **asdict(measure(bench, frames, arguments.frames, interval_s=arguments.interval_ms / 1e3, progress=bars.show)),
             "acceptance": asdict(bench.acceptance),
         }
         if arguments.soak is not None:

@@ -110,8 +110,10 @@ def make_frames(model: ModelFolder, width: int, height: int, channels: int) -> t
     return tuple(_frame(image, number, width, height, channels) for number, image in enumerate(model.load_golden().images))
 
 
-def measure(bench: Bench, frames: Sequence[Frame], count: int, *, progress: Progress = _silent) -> Timings:
+def measure(bench: Bench, frames: Sequence[Frame], count: int, *, interval_s: float = 0.0, progress: Progress = _silent) -> Timings:
     """Inspect `count` frames after a warm-up, and after each one time its warp and its engine alone.
+
+    `interval_s` [s] is waited before each frame: at line pace caches go cold, and the line is slower than in a tight loop.
 
     What is compared is interleaved: a clock that changes or a busy neighbour hits all of it alike. `progress` is called
     between the frames, and what it takes is not counted.
@@ -123,6 +125,7 @@ def measure(bench: Bench, frames: Sequence[Frame], count: int, *, progress: Prog
     for number in range(WARM_UP_FRAMES + count):
         frame = frames[number % len(frames)]
         placement, _ = bench.inspector.view(frame)
+        time.sleep(interval_s)
         started = time.perf_counter_ns()
         finding = bench.inspector.inspect(frame)
         inspected = time.perf_counter_ns()

@@ -50,6 +50,13 @@ def test_only_frames_after_the_warm_up_are_counted(bench, monkeypatch):
     assert set(timings.everything_but_engine_ms.values()) == {0.0}
 
 
+def test_at_line_pace_it_waits_before_each_frame(bench, monkeypatch):
+    waits = []
+    monkeypatch.setattr("time.sleep", waits.append)
+    measure(bench, make_frames(TINY, 64, 48, 3), 5, interval_s=0.09)
+    assert waits == [0.09] * (WARM_UP_FRAMES + 5)
+
+
 def test_the_frames_are_the_golden_frames_at_the_cameras_size(bench):
     frames = make_frames(TINY, 192, 144, 3)
     assert [frame.pixels.shape for frame in frames] == [(144, 192, 3)] * 7
