@@ -59,21 +59,30 @@ class GaussianFit:
         self._products += np.matmul(rows.transpose(0, 2, 1), rows)
 
     def finish(self, *, epsilon: float = EPSILON, pooling: float = 0.0) -> Head:
-        """Mean, covariance and whitening of what was taken in; at least two parts.
+        """Mean and whitening of what was taken in; at least two parts.
 
         Args:
             epsilon: regularisation.
             pooling: share of every covariance that is the mean over all blocks.
+        """
+        return self.head(self.covariance(epsilon=epsilon, pooling=pooling))
+
+    def covariance(self, *, epsilon: float = EPSILON, pooling: float = 0.0) -> npt.NDArray[np.float64]:
+        """Covariance of every block (blocks, d, d); the arguments are those of `finish`.
 
         Source: Defard et al. 2021, eq. 1, with the covariance averaged over a block:
         Sigma = 1 / (N - 1) sum (x - mu)(x - mu)^T + epsilon I.
         """
-        mean = self._sum / self._count
-        rows = block_rows(mean[None], self.block)
+        rows = block_rows((self._sum / self._count)[None], self.block)
         scatter = self._products - self._count * np.matmul(rows.transpose(0, 2, 1), rows)
         covariance = scatter / ((self._count - 1) * self.block**2)
-        covariance = (1 - pooling) * covariance + pooling * covariance.mean(axis=0) + epsilon * np.eye(scatter.shape[1])
-        return Head(mean=(mean + self._origin).astype(np.float32), whitening=_whitening(covariance), block=self.block)
+        pooled: npt.NDArray[np.float64] = (1 - pooling) * covariance + pooling * covariance.mean(axis=0)
+        return pooled + epsilon * np.eye(scatter.shape[1])
+
+    def head(self, covariance: npt.NDArray[np.float64]) -> Head:
+        """The mean of what was taken in, with the whitening of a covariance (blocks, d, d)."""
+        mean = (self._sum / self._count + self._origin).astype(np.float32)
+        return Head(mean=mean, whitening=_whitening(covariance), block=self.block)
 
     def _start(self, features: Features) -> None:
         """Sums run about the first batch's mean: differences of large numbers would cost the digits that matter."""

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,10 @@ VARIANTS: Mapping[str, Variant] = {
     "shared by 4x4, all 176": Variant(embed="all", dimensions=176, block=4),
     "shared by 4x4, 20 % pooled, all 176": Variant(embed="all", dimensions=176, block=4, pooling=0.2),
     "one for all positions, d=100 orthogonal": Variant(dimensions=100, block=32),
+    "rank 16 per position, d=100 orthogonal": Variant(dimensions=100, block=1, rank=16),
+    "rank 32 per position, d=100 orthogonal": Variant(dimensions=100, block=1, rank=32),
+    "rank 16 shared by 2x2, 10 % pooled, d=100 orthogonal, sigma 0.5": Variant(dimensions=100, block=2, pooling=0.1, sigma=0.5, rank=16),
+    "rank 32 shared by 2x2, 10 % pooled, d=100 orthogonal, sigma 0.5": Variant(dimensions=100, block=2, pooling=0.1, sigma=0.5, rank=32),
 }
 """The alternatives, by the name they are reported under; sigma is 1 cell (4 px) where none is named."""
 
@@ -83,20 +88,42 @@ def study(chosen: Iterable[Task], variants: Mapping[str, Variant], *, size: int 
         yield task.pictures.name, dict(zip(variants, measure(extracted, list(variants.values()), splits=task.splits), strict=True))
 
 
-def costs(variants: Mapping[str, Variant], *, size: int = 256, repeats: int = 300) -> dict[str, dict[str, float]]:
-    """Median milliseconds of the whole graph and megabytes of the file, by variant."""
+def costs(
+    variants: Mapping[str, Variant], *, beside: Variant | None = None, size: int = 256, repeats: int = 300
+) -> dict[str, dict[str, float]]:
+    """Median milliseconds of the whole graph and megabytes of the file, by variant.
+
+    Args:
+        variants: by name.
+        beside: measured again next to each, where the other rows' milliseconds are of another hour.
+        size: of the network's image [px].
+        repeats: inferences timed.
+    """
     found = {}
     for name, variant in variants.items():
         milliseconds, size_bytes = cost(variant, size=size, repeats=repeats)
         found[name] = {"ms": round(milliseconds, 2), "megabytes": round(size_bytes / 1e6, 1)}
+        if beside is not None:
+            found[name]["beside_ms"] = round(cost(beside, size=size, repeats=repeats)[0], 2)
     return found
 
 
+def recorded(folder: Path) -> dict[str, Any]:
+    """The results that teach.json holds already, by variant."""
+    results: dict[str, Any] = json.loads((folder / "teach.json").read_text(encoding="utf-8"))["variants"]
+    return results
+
+
 def record(
-    folder: Path, variants: Mapping[str, Variant], measured: Mapping[str, Mapping[str, Measured]], spent: Mapping[str, Mapping[str, float]]
+    folder: Path,
+    variants: Mapping[str, Variant],
+    measured: Mapping[str, Mapping[str, Measured]],
+    spent: Mapping[str, Mapping[str, float]],
+    *,
+    kept: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Write teach.json and teach.md; `measured` is by data set, then variant."""
-    results = {
+    """Write teach.json and teach.md; `measured` is by data set, then variant; `kept` are results of before, from `recorded`."""
+    found = {
         name: {
             "variant": asdict(variant),
             "cost": dict(spent.get(name, {})),
@@ -105,19 +132,23 @@ def record(
         }
         for name, variant in variants.items()
     }
+    results = {**kept, **found}
     folder.mkdir(parents=True, exist_ok=True)
     whole = {"machine": platform.processor() or platform.machine(), "variants": results}
     (folder / "teach.json").write_text(json.dumps(whole, indent=1) + "\n", encoding="utf-8")
-    (folder / "teach.md").write_text("\n".join(_page(results, list(measured))) + "\n", encoding="utf-8")
+    (folder / "teach.md").write_text("\n".join(_page(results)) + "\n", encoding="utf-8")
 
 
-def _page(results: Mapping[str, Any], data: Sequence[str]) -> Iterator[str]:
+def _page(results: Mapping[str, Any]) -> Iterator[str]:
+    data = list(dict.fromkeys(name for result in results.values() for name in result["drawn"]))
     yield "# Teaching: which Gaussian head"
     yield ""
     yield "Written by `tools/measure-teach`. Lite0 at 256x256, levels /4 /8 /16, Gaussians at /8, map at /4; fitted on 70 % of the good"
     yield "training pictures, as `teach` does. **Drawn**: held-out good training pictures against the same with drawn defects (chooses)."
     yield "**Test**: real defects (chooses nothing). AUROC of the map's maximum. ms: whole graph, OpenVINO FP32, 2 threads, median."
     yield "Bold: what `teach` does. Milliseconds depend on what else the machine does; `edge-inspect bench` measures an engine alone."
+    yield "Two milliseconds: the row was measured in a later run than the others, and the second is what `teach` does in that run."
+    yield "Rank r: of every covariance the r strongest directions and one variance for all others (Tipping and Bishop 1999)."
     for kind in ("drawn", "test"):
         yield ""
         yield f"## {kind.capitalize()}"
@@ -125,7 +156,17 @@ def _page(results: Mapping[str, Any], data: Sequence[str]) -> Iterator[str]:
         yield f"| variant | ms | MB | mean | {' | '.join(data)} |"
         yield f"|---|{'---|' * (len(data) + 3)}"
         for name, result in results.items():
-            spent, values = result["cost"], [result[kind][one] for one in data]
-            cells = " | ".join(f"{value:.3f}" for value in values)
-            shown = f"**{name}**" if result["variant"] == asdict(TAUGHT) else name
-            yield f"| {shown} | {spent.get('ms', '')} | {spent.get('megabytes', '')} | {np.mean(values):.3f} | {cells} |"
+            shown = f"**{name}**" if Variant(**result["variant"]) == TAUGHT else name
+            yield f"| {shown} | {_costs_shown(result['cost'])} | {_values_shown(result[kind], data)} |"
+
+
+def _costs_shown(spent: Mapping[str, float]) -> str:
+    beside = f" / {spent['beside_ms']}" if "beside_ms" in spent else ""
+    return f"{spent.get('ms', '')}{beside} | {spent.get('megabytes', '')}"
+
+
+def _values_shown(values: Mapping[str, float], data: Sequence[str]) -> str:
+    """Mean and cells. Without all its cells a row has no mean: over fewer data sets it would compare with no other."""
+    if not set(data) <= set(values):
+        return " | ".join(["not all measured", *(f"{values[name]:.3f}" if name in values else "not measured" for name in data)])
+    return " | ".join(f"{value:.3f}" for value in (np.mean([values[name] for name in data]), *(values[name] for name in data)))

@@ -23,6 +23,7 @@ from edge_inspect.model_folder import ImageSize
 from edge_inspect.workshop.backbone import LEVELS, load_backbone
 from edge_inspect.workshop.good_images import place_good_images
 from edge_inspect.workshop.graph import write_features, write_graph
+from edge_inspect.workshop.low_rank import LowRank, low_rank, write_low_rank_graph
 from edge_inspect.workshop.padim import Features, GaussianFit, Head, distance, embedding
 from edge_inspect.workshop.splits import split_parts
 from edge_inspect.workshop.study_pictures import Pictures
@@ -50,6 +51,7 @@ class Variant:
         pooling: share of the covariance that is the mean over all blocks.
         sigma: Gaussian filter [map cells].
         epsilon: regularisation.
+        rank: directions kept of every covariance; None keeps the whole.
     """
 
     embed: str = "orthogonal"
@@ -58,6 +60,7 @@ class Variant:
     pooling: float = 0.0
     sigma: float = 1.0
     epsilon: float = 0.01
+    rank: int | None = None
 
     def matrix(self, seed: int) -> Array:
         """The embedding (176, dimensions)."""
@@ -183,8 +186,9 @@ def _measured_split(extracted: Extracted, variants: Sequence[Variant], seed: int
         fit = GaussianFit(block=min(block, extracted.train.shape[2]))
         for batch in _batches(extracted.train[list(split.fit)]):
             fit.add(batch)
-        for (pooling, epsilon), alike in _grouped(sharing, lambda variant: (variant.pooling, variant.epsilon)):
-            head = fit.finish(epsilon=epsilon, pooling=pooling)
+        for (pooling, epsilon, rank), alike in _grouped(sharing, lambda variant: (variant.pooling, variant.epsilon, variant.rank)):
+            whole = fit.covariance(epsilon=epsilon, pooling=pooling)
+            head = fit.head(low_rank(whole, rank).covariance() if rank else whole)
             good, drawn = _distances(extracted.train[held_out], head), _distances(spoilt, head)
             real = (_distances(extracted.good, head), _distances(extracted.defective, head)) if seed == 0 else None
             for variant in alike:
@@ -228,13 +232,16 @@ def _batches(images: Kept) -> Iterator[Array]:
 def _graph_of(variant: Variant, size: ImageSize) -> bytes:
     matrix, side = variant.matrix(seed=0), size.height // 8
     block = min(variant.block, side)
-    random, dimensions = np.random.default_rng(0), matrix.shape[1]
-    head = Head(
-        mean=random.standard_normal((dimensions, side, side)).astype(np.float32),
-        whitening=random.standard_normal(((side // block) ** 2, dimensions, dimensions)).astype(np.float32),
-        block=block,
-    )
-    content: bytes = write_graph(load_backbone(), matrix, head, size=size, sigma=variant.sigma).SerializeToString()
+    random, blocks, dimensions = np.random.default_rng(0), (side // block) ** 2, matrix.shape[1]
+    mean = random.standard_normal((dimensions, side, side)).astype(np.float32)
+    constants = random.standard_normal((blocks, dimensions, variant.rank or dimensions))
+    if variant.rank:
+        gaussians = LowRank(axes=constants, along=np.full((blocks, variant.rank), 2.0), rest=np.ones(blocks))
+        graph = write_low_rank_graph(load_backbone(), matrix, mean, gaussians, block=block, size=size, sigma=variant.sigma)
+    else:
+        head = Head(mean=mean, whitening=constants.astype(np.float32), block=block)
+        graph = write_graph(load_backbone(), matrix, head, size=size, sigma=variant.sigma)
+    content: bytes = graph.SerializeToString()
     return content
 
 

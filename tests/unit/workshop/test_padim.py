@@ -60,6 +60,14 @@ def test_full_pooling_gives_every_block_the_same_covariance() -> None:
         np.testing.assert_allclose(whitening, head.whitening[0], rtol=1e-6)
 
 
+def test_finishing_is_the_head_of_the_covariance() -> None:
+    fit = GaussianFit(block=2)
+    fit.add(features(0, 30, offset=5.0))
+    finished, head = fit.finish(pooling=0.3), fit.head(fit.covariance(pooling=0.3))
+    np.testing.assert_array_equal(finished.mean, head.mean)
+    np.testing.assert_array_equal(finished.whitening, head.whitening)
+
+
 def test_fewer_parts_than_dimensions_still_give_a_finite_distance() -> None:
     head = fitted(features(0, 2, channels=50), block=1)
     assert np.isfinite(distance(features(1, 3, channels=50), head)).all()

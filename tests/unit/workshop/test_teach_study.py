@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from edge_inspect.errors import ConfigError
 from edge_inspect.workshop import study_pictures, teach_report
 from edge_inspect.workshop.study_pictures import elpv_pictures, mvtec_pictures
-from edge_inspect.workshop.teach_report import Task, costs, record, study, tasks
+from edge_inspect.workshop.teach_report import Task, costs, record, recorded, study, tasks
 from edge_inspect.workshop.teach_study import Measured, Variant, auroc, smoothed_maxima
 
 pytestmark = pytest.mark.workshop
@@ -20,6 +20,7 @@ SMALL = {
     "shared": Variant(dimensions=20, block=2),
     "chosen": Variant(embed="chosen", dimensions=20, block=32),
     "all": Variant(embed="all", dimensions=176, block=4, pooling=0.2),
+    "low rank": Variant(dimensions=20, block=2, rank=6),
 }
 
 
@@ -64,6 +65,39 @@ def test_every_variant_is_measured_on_drawn_and_on_real_defects_and_written(cate
 def test_a_study_without_costs_is_written_too(tmp_path: Path) -> None:
     record(tmp_path / "new", SMALL, {"plates": dict.fromkeys(SMALL, Measured(drawn=0.75, test=0.5))}, {})
     assert "| shared |  |  | 0.750 | 0.750 |" in (tmp_path / "new" / "teach.md").read_text()
+
+
+def test_variants_measured_later_leave_the_other_rows_as_they_were(tmp_path: Path) -> None:
+    first = {"shared": SMALL["shared"], "taught": teach_report.TAUGHT}
+    record(tmp_path, first, {"plates": dict.fromkeys(first, Measured(drawn=0.75, test=0.5))}, {"shared": {"ms": 4.5, "megabytes": 5.8}})
+    before = recorded(tmp_path)
+    later = {"low rank": SMALL["low rank"]}
+    spent = costs(later, beside=SMALL["shared"], size=64, repeats=20)
+    record(tmp_path, later, {"plates": {"low rank": Measured(drawn=0.875, test=1.0)}}, spent, kept=before)
+    after = recorded(tmp_path)
+    assert {name: after[name] for name in first} == before
+    assert list(after) == [*first, "low rank"]
+    page = (tmp_path / "teach.md").read_text()
+    assert "| shared | 4.5 | 5.8 | 0.750 | 0.750 |" in page
+    assert "| **taught** |  |  | 0.750 | 0.750 |" in page
+    ms = spent["low rank"]
+    assert f"| low rank | {ms['ms']} / {ms['beside_ms']} | {ms['megabytes']} | 0.875 | 0.875 |" in page
+
+
+def test_a_row_of_an_older_study_without_a_rank_is_still_known_as_the_taught_one(tmp_path: Path) -> None:
+    record(tmp_path, {"taught": teach_report.TAUGHT}, {"plates": {"taught": Measured(drawn=0.75, test=0.5)}}, {})
+    kept = recorded(tmp_path)
+    del kept["taught"]["variant"]["rank"]
+    record(tmp_path, {}, {}, {}, kept=kept)
+    assert "| **taught** |" in (tmp_path / "teach.md").read_text()
+
+
+def test_a_cell_that_was_not_measured_is_said_to_be_so_and_its_row_has_no_mean(tmp_path: Path) -> None:
+    record(tmp_path, {"shared": SMALL["shared"]}, {name: {"shared": Measured(drawn=0.75, test=0.5)} for name in ("plates", "rings")}, {})
+    record(tmp_path, {"all": SMALL["all"]}, {"rings": {"all": Measured(drawn=0.25, test=0.5)}}, {}, kept=recorded(tmp_path))
+    page = (tmp_path / "teach.md").read_text()
+    assert "| shared |  |  | 0.750 | 0.750 | 0.750 |" in page
+    assert "| all |  |  | not all measured | not measured | 0.250 |" in page
 
 
 def test_smoothing_keeps_a_flat_map_and_lowers_a_single_peak() -> None:
