@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 
 from edge_inspect.config import load_station
@@ -120,7 +121,7 @@ def test_every_trigger_of_a_bad_day_is_accounted_for(tmp_path):
         station.run(plc.stop)
         plc._read_results()
     lines = [json.loads(line) for path in (tmp_path / "log").glob("*.jsonl*") for line in path.read_text().splitlines()]
-    with sqlite3.connect(tmp_path / "inspections.sqlite") as connection:
+    with closing(sqlite3.connect(tmp_path / "inspections.sqlite")) as connection:
         rows = connection.execute("select sequence, acquisition, verdict from inspections order by sequence").fetchall()
     told = Counter(plc.results)
     assert sum(told.values()) == TRIGGERS

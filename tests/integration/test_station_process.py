@@ -7,6 +7,7 @@ import signal
 import sqlite3
 import threading
 import time
+from contextlib import closing
 
 import pytest
 
@@ -51,7 +52,7 @@ def test_parts_triggered_over_modbus_stand_in_log_database_and_pictures(cell, ca
         (answer.acquisition, answer.verdict.value) for answer in answers
     ]
     assert [line["part_id"] for line in log_of(cell)] == [f"{number}.png" for number in range(6)]
-    with sqlite3.connect(cell / "data" / "inspections.sqlite") as database:
+    with closing(sqlite3.connect(cell / "data" / "inspections.sqlite")) as database:
         assert database.execute("select sequence, verdict from inspections order by sequence").fetchall() == [
             (line["sequence"], line["verdict"]) for line in log_of(cell)
         ]
