@@ -123,6 +123,7 @@ class Station:
             self._delivery.alarm("plc", str(error))
             time.sleep(REFUSED_S)
             return None
+        self._delivery.alarm("plc", "")
         return request
 
     def _grab(self, timeout_s: float) -> Frame | None:

@@ -297,14 +297,34 @@ def test_a_fault_the_wire_said_first_keeps_its_own_reason(serve):
     assert "half a frame" in inspection.reason
 
 
-def test_a_broken_wire_is_an_alarm_and_the_records_go_on(serve):
+def test_a_verdict_that_the_wire_cannot_take_is_recorded_all_the_same(serve, live):
     def broken(inspection):
         raise PlcError("the PLC is gone; check the cable")
 
-    plc = ScriptedPlc(PlcError("the PLC is gone; check the cable"), trigger(1))
+    seen = []
+    plc = ScriptedPlc(trigger(1), trigger(2))
     plc.refuse = broken
-    inspections, _, _ = serve(ScriptedCamera(frame(1)), plc, trigger="plc")
-    assert verdicts(inspections) == ["OK"]
+    kept = Kept()
+    kept.emit = lambda inspection: seen.append((inspection.verdict.value, live.alarms))
+    serve(ScriptedCamera(frame(1), frame(2, grey=BAD)), plc, trigger="plc", kept=kept)
+    away = {"plc": "the PLC is gone; check the cable"}
+    assert seen == [("OK", away), ("NG", away)]
+
+
+def test_a_wire_that_is_broken_says_so_in_the_status_until_it_is_whole(serve, live):
+    seen = []
+    plc = ScriptedPlc()
+
+    def refuse(timeout_s):
+        seen.append(live.alarms)
+        if len(seen) == 1:
+            raise PlcError("the PLC does not listen; check the cable")
+        plc.stop.set()
+
+    plc.poll = refuse
+    serve(ScriptedCamera(), plc, trigger="plc")
+    assert seen[:2] == [{}, {"plc": "the PLC does not listen; check the cable"}]
+    assert live.alarms == {}
 
 
 def test_a_record_that_fails_is_an_alarm_and_stops_no_verdict(serve):
