@@ -17,9 +17,14 @@ BLOCK = 1000
 class Sequence:
     """Gives 1, 2, 3, ...; after a crash it goes on at the next block."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, recorded: int = 0) -> None:
+        """Go on after what the file holds, or after `recorded`, the highest number in the records, where that is higher.
+
+        Raises:
+            OutputError: the file cannot be read.
+        """
         self._path = path
-        self._last = _read(path)
+        self._last = max(_read(path), recorded)
         self._reserved = self._last
         self.alarm = ""
         """Why numbers are not reserved now (a crash could then repeat them); "" while all is well."""

@@ -13,6 +13,7 @@ from edge_inspect.config import Station as Settings
 from edge_inspect.errors import ConfigError
 from edge_inspect.inspector import open_inspector
 from edge_inspect.outputs.background import run_in_background
+from edge_inspect.outputs.database import last_sequence
 from edge_inspect.plc.unwired import Unwired
 from edge_inspect.plugins import Door, prepare
 from edge_inspect.service.alone import hold_alone
@@ -50,7 +51,7 @@ def open_station(path: Path) -> Iterator[Station]:
         status.state("starting")
         plc = stack.enter_context(openers.plc())
         outputs = [(name, stack.enter_context(opener())) for name, opener in openers.outputs]
-        sequence = Sequence(settings.data / "sequence")
+        sequence = Sequence(settings.data / "sequence", recorded=_highest_recorded(settings, base))
         stack.callback(sequence.close)
         yield Station(
             settings=settings,
@@ -87,6 +88,12 @@ def prepare_station(settings: Settings, *, base: Path) -> Openers:
     if problems:
         raise ConfigError("\n".join(problems))
     return openers
+
+
+def _highest_recorded(settings: Settings, base: Path) -> int:
+    """The highest count in the station's databases: a count file that was deleted or restored from a backup repeats none of them."""
+    databases = [block.options["path"] for block in settings.outputs if block.kind == "database"]
+    return max((last_sequence(base / path) for path in databases), default=0)
 
 
 def _unwired() -> AbstractContextManager[Unwired]:

@@ -113,7 +113,8 @@ def test_a_damaged_picture_costs_its_own_part_only(cell):
     assert "1.png" in log_of(cell)[1]["reason"]
 
 
-def test_after_a_kill_the_count_goes_on_and_no_record_is_lost(cell):
+@pytest.mark.parametrize("count_file", ["kept", "deleted"])
+def test_after_a_kill_the_count_goes_on_and_no_record_is_lost(cell, count_file):
     sequences = []
     for _ in range(2):
         with running(cell) as process:
@@ -122,6 +123,8 @@ def test_after_a_kill_the_count_goes_on_and_no_record_is_lost(cell):
             process.kill()
             process.wait(10)
         (cell / "data" / "status.json").unlink()
+        if count_file == "deleted":
+            (cell / "data" / "sequence").unlink()
     assert sequences == sorted(set(sequences))
     assert [line["sequence"] for line in log_of(cell)] == sequences
 

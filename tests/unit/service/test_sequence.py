@@ -21,6 +21,11 @@ def test_after_a_kill_it_skips_what_may_have_been_used(tmp_path):
     assert again == 2 * BLOCK + 1
 
 
+def test_a_lost_count_goes_on_after_the_highest_number_in_the_records(tmp_path):
+    assert Sequence(tmp_path / "sequence", recorded=41).next() == 42
+    assert Sequence(tmp_path / "sequence", recorded=41).next() > 42
+
+
 def test_a_disk_that_refuses_stops_no_count_and_is_told_until_it_is_over(tmp_path):
     folder = tmp_path / "gone"
     folder.write_text("a file where a folder should be")
