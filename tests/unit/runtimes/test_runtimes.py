@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -147,6 +149,15 @@ def test_errors_of_the_user_of_an_engine_are_left_alone(open_engine, tiny):
         raise RuntimeError("mine")
 
 
+def _kept_after(count, infer):
+    """Bytes that are still held after so many inferences."""
+    for _ in range(count):
+        infer()
+    gc.collect()
+    kept, _ = tracemalloc.get_traced_memory()
+    return kept
+
+
 def test_a_frame_allocates_less_than_a_frame(open_engine, tiny):
     frame, placement = grey_frame(), whole_frame()
     with open_engine(model=tiny) as runtime:
@@ -154,10 +165,12 @@ def test_a_frame_allocates_less_than_a_frame(open_engine, tiny):
             runtime.infer(frame, placement)
         tracemalloc.start()
         try:
-            for _ in range(50):
-                runtime.infer(frame, placement)
-            kept, peak = tracemalloc.get_traced_memory()
+            # The libraries' own caches fill up in the first windows; what grows on after that is a leak.
+            kept = [_kept_after(50, lambda: runtime.infer(frame, placement)) for _ in range(6)]
+            tracemalloc.reset_peak()
+            runtime.infer(frame, placement)
+            _, peak = tracemalloc.get_traced_memory()
         finally:
             tracemalloc.stop()
-    assert peak < frame.nbytes
-    assert kept < 4000
+    assert peak - kept[-1] < frame.nbytes
+    assert min(later - earlier for earlier, later in pairwise(kept)) < 1000  # the smallest object kept of every frame: 50 x 56 bytes
