@@ -57,6 +57,7 @@ class Inspector:
         self.recipe = recipe
         self.model = model
         self.thresholds = thresholds
+        self.calibration_id = thresholds.calibration_id  # a hash: taken once, not for every part
         self.limits = Limits(image_threshold=thresholds.image_threshold, pixel_threshold=thresholds.pixel_threshold, rule=recipe.decision)
         self._runtime = runtime
         self._own_score = model.manifest.image_score == "own"

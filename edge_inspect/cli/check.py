@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     checked = []
     for recipe in dict.fromkeys((settings.recipe, *settings.jobs.values())):
         with open_inspector(recipe, settings.runtime, base=base) as inspector:
-            engine, calibration = inspector.model.engine_sha256, inspector.thresholds.calibration_id
+            engine, calibration = inspector.model.engine_sha256, inspector.calibration_id
             checked.append({"recipe": inspector.recipe.part, "engine_sha256": engine, "calibration_id": calibration})
     if arguments.json:
         print(json.dumps({"station": settings.name, "checked": checked}))

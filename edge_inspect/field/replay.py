@@ -58,7 +58,7 @@ def replay(station_file: Path, sequence: int) -> Replay:
     )
     with open_inspector(_recipe_of(settings, then), settings.runtime, base=base) as inspector:
         finding = inspector.inspect(frame)
-        identity = {"engine_sha256": inspector.model.engine_sha256, "calibration_id": inspector.thresholds.calibration_id}
+        identity = {"engine_sha256": inspector.model.engine_sha256, "calibration_id": inspector.calibration_id}
     return Replay(
         picture=picture,
         then=then,

@@ -51,7 +51,7 @@ def fault(trigger: Trigger, inspector: Inspector, reason: str, *, part_id: str =
         regions=(),
         recipe=inspector.recipe.part,
         engine_sha256=inspector.model.engine_sha256,
-        calibration_id=inspector.thresholds.calibration_id,
+        calibration_id=inspector.calibration_id,
         latency=Latency(wait=max(0, time.monotonic_ns() - trigger.received_ns)),
     )
 
@@ -70,7 +70,7 @@ def inspection_from_finding(finding: Finding, frame: Frame, trigger: Trigger, in
         regions=finding.regions,
         recipe=inspector.recipe.part,
         engine_sha256=inspector.model.engine_sha256,
-        calibration_id=inspector.thresholds.calibration_id,
+        calibration_id=inspector.calibration_id,
         latency=finding.latency,
         evidence=Evidence(frame=frame, score_map=finding.scores.map, placement=finding.placement),
     )

@@ -208,5 +208,5 @@ class Station:
         self._status.serving(
             self._inspector.recipe,
             engine_sha256=self._inspector.model.engine_sha256,
-            calibration_id=self._inspector.thresholds.calibration_id,
+            calibration_id=self._inspector.calibration_id,
         )
