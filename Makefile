@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+WORKSHOP := $(VENV)-workshop/bin
 PIP := -m pip --disable-pip-version-check install -q -c constraints.txt
 # The line's own tests also run where neither onnx nor torch is installed, on the oldest and newest Python we promise.
 LINE_PYTHONS ?= 3.10 3.13
@@ -16,19 +17,20 @@ test: $(VENV)/.dev
 	rm -f .coverage .coverage.*
 	$(BIN)/coverage run -m pytest
 
-coverage: test
+coverage: test workshop-test
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
-lint: $(VENV)/.dev
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+# Where torch is: without it mypy would take every network for Any.
+lint: $(VENV)-workshop/.train
+	$(WORKSHOP)/ruff check .
+	$(WORKSHOP)/ruff format --check .
+	$(WORKSHOP)/mypy
+	$(WORKSHOP)/lint-imports
 
-# Where torch is needed: that the backbone shipped in this repository is the one its package publishes.
+# Where torch is needed: models, training, export, and that the backbone shipped here is the one its package publishes.
 workshop-test: $(VENV)-workshop/.train
-	$(VENV)-workshop/bin/pytest -m torch
+	$(WORKSHOP)/coverage run -m pytest -m torch
 
 line-test: $(LINE_PYTHONS:%=line-test-%)
 
@@ -53,7 +55,7 @@ $(VENV)/.demo: $(VENV)/bin/python setup.cfg constraints.txt
 
 $(VENV)-workshop/.train: setup.cfg constraints.txt
 	$(PYTHON) -m venv $(VENV)-workshop
-	$(VENV)-workshop/bin/python $(PIP) -e ".[train,test]"
+	$(WORKSHOP)/python $(PIP) -e ".[train,dev]"
 	@touch $@
 
 $(VENV)-line-%/.line: setup.cfg constraints.txt

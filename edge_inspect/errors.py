@@ -5,6 +5,7 @@ EdgeInspectError
 ├── PluginError          a camera, runtime, output or PLC wire that is not installed or does not open (78)
 ├── CameraError          the camera is away or answers nonsense; it may come back
 │   └── FrameLost        a part was exposed, but its frame is lost or unreadable: that part is a FAULT
+├── PartNotLocated       no part in the frame, or none whose direction is clear: that part is a FAULT
 ├── EngineError          the engine cannot be opened, is not accepted, or failed on a frame
 ├── PlcError             the wire to the PLC is broken
 │   └── DeadlineMissed   the wire has already said FAULT for this part: the verdict came too late
@@ -48,6 +49,10 @@ class FrameLost(CameraError):
         super().__init__(message)
         self.sequence = sequence
         self.part_id = part_id
+
+
+class PartNotLocated(EdgeInspectError):
+    """A locator finds no part, not one part, or none whose direction is clear. The part is a FAULT; it is never inspected unturned."""
 
 
 class EngineError(EdgeInspectError):

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from edge_inspect.acceptance import accept
-from edge_inspect.config import PluginBlock, Recipe, load_recipe
-from edge_inspect.datatypes import CellMask, Frame, Latency, Placement, Region, Scores, Verdict
+from edge_inspect.config import Locator, PluginBlock, Recipe, load_recipe
+from edge_inspect.datatypes import CellMask, Frame, Latency, Placement, Region, Scores, UInt8Image, Verdict
 from edge_inspect.decision import Limits, decide, is_finite, masked_score
 from edge_inspect.errors import CameraError, ConfigError
-from edge_inspect.geometry import place, searched_cells
+from edge_inspect.geometry import locate, place, searched_cells
 from edge_inspect.model_folder import ModelFolder, open_model_folder
 from edge_inspect.plugins import prepare
 from edge_inspect.protocols import Runtime
@@ -60,6 +60,7 @@ class Inspector:
         self.calibration_id = thresholds.calibration_id  # a hash: taken once, not for every part
         self.limits = Limits(image_threshold=thresholds.image_threshold, pixel_threshold=thresholds.pixel_threshold, rule=recipe.decision)
         self._runtime = runtime
+        self._locator = recipe.locator
         self._own_score = model.manifest.image_score == "own"
         self._views: dict[tuple[int, int], tuple[Placement, CellMask]] = {}
 
@@ -68,6 +69,7 @@ class Inspector:
 
         Raises:
             CameraError: the frame has another size than the recipe is made for.
+            PartNotLocated: the recipe's locator finds no part, or none whose direction is clear.
             EngineError: the engine failed on this frame.
         """
         started = time.monotonic_ns()
@@ -104,15 +106,16 @@ class Inspector:
         )
 
     def view(self, frame: Frame) -> tuple[Placement, CellMask]:
-        """Placement and searched cells (h, w) for frames of this size; computed once a size.
+        """Placement and searched cells (h, w): computed once for frames of one size, with a locator for each frame.
 
         Raises:
             CameraError: the frame has another size than the recipe is made for.
+            PartNotLocated: the recipe's locator finds no part, or none whose direction is clear.
         """
         height, width = frame.pixels.shape[:2]
         if (width, height) not in self._views:
             self._views[width, height] = self._view_of(width, height)
-        return self._views[width, height]
+        return self._views[width, height] if self._locator is None else self._located(frame.pixels, self._locator)
 
     def rehearse(self) -> None:
         """Inspect a black frame, so that no part pays for what is set up at first use.
@@ -141,6 +144,13 @@ class Inspector:
             return placement, searched_cells(placement, cells.width, cells.height, width, height, self.recipe.masks)
         except ConfigError as error:
             raise CameraError(f"a frame of {width} x {height} does not fit the recipe: {error}") from error
+
+    def _located(self, pixels: UInt8Image, locator: Locator) -> tuple[Placement, CellMask]:
+        """The view of one frame, whose size has been found to fit."""
+        image, cells = self.model.manifest.input, self.model.manifest.score_map
+        region, masks = self.recipe.region_of_interest, self.recipe.masks
+        placement = locate(pixels, region, locator, width=image.width, height=image.height, channels=image.channels)
+        return placement, searched_cells(placement, cells.width, cells.height, pixels.shape[1], pixels.shape[0], masks)
 
     def _placement(self, width: int, height: int) -> Placement:
         image = self.model.manifest.input

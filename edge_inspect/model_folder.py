@@ -11,9 +11,11 @@ import hashlib
 import io
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
@@ -149,17 +151,18 @@ def write_model_folder(
     training: Training,
     software: str,
     created_at: datetime,
+    others: Mapping[str, bytes] = MappingProxyType({}),
 ) -> ModelFolder:
     """Write model, golden frames and manifest; the manifest comes last, so that a cut leaves no valid folder.
 
-    When it returns, a power cut leaves the new one.
+    When it returns, a power cut leaves the new one. `others` are more files by name; the manifest names them too.
 
     Raises:
         EngineError: the folder cannot be written.
     """
     archive = io.BytesIO()
     np.savez_compressed(archive, images=golden.images, maps=golden.maps, scores=golden.scores)
-    files = {MODEL_FILE: onnx_bytes, GOLDEN_FILE: archive.getvalue()}
+    files = {**others, MODEL_FILE: onnx_bytes, GOLDEN_FILE: archive.getvalue()}
     manifest = Manifest(
         model=model,
         family=family,

@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from edge_inspect import __version__
 from edge_inspect.errors import EdgeInspectError
 
-VERBS = ("run", "check", "demo", "status", "teach", "bench", "replay", "fake-plc")
+VERBS = ("run", "check", "demo", "status", "teach", "train", "export", "evaluate", "bench", "replay", "fake-plc")
 
 
 class Verb(Protocol):
@@ -35,9 +35,9 @@ class Verb(Protocol):
 def main(words: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code for the shell."""
     words = sys.argv[1:] if words is None else list(words)
-    arguments = _parser(_named_verbs(words)).parse_args(words)
-    logging.basicConfig(stream=sys.stderr, level=arguments.log.upper(), format="%(levelname)s %(name)s: %(message)s")
     try:
+        arguments = _parser(_named_verbs(words)).parse_args(words)
+        logging.basicConfig(stream=sys.stderr, level=arguments.log.upper(), format="%(levelname)s %(name)s: %(message)s")
         return cast(int, arguments.verb_run(arguments))
     except EdgeInspectError as error:
         print(f"edge-inspect: {error}", file=sys.stderr)

@@ -21,14 +21,15 @@ class ProgressBars:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
 
-    def show(self, doing: str, done: int, total: int) -> None:
-        """Say that `done` of `total` parts of `doing` are done."""
+    def show(self, doing: str, done: int, total: int, note: str = "", /) -> None:
+        """Say that `done` of `total` parts of `doing` are done, and behind the time left how it goes."""
         if doing != self._doing or self._bar is None:
             self.close()
             self._doing = doing
             self._bar = tqdm(total=total, desc=doing, unit="part", disable=None)
         bar = self._bar
         bar.total = total
+        bar.set_postfix_str(note, refresh=False)
         bar.update(done - bar.n)
 
     def close(self) -> None:

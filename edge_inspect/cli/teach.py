@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from tqdm import tqdm
 from edge_inspect.cameras.pictures import list_pictures
 from edge_inspect.cli.onnx_needed import refuse_without_onnx
 from edge_inspect.cli.progress import ProgressBars
+from edge_inspect.cli.words import highest, new_recipe, pattern, positive
 from edge_inspect.config import Recipe, Station, load_recipe, load_station
 from edge_inspect.datatypes import UInt8Image
 from edge_inspect.errors import CameraError, ConfigError, FrameLost
@@ -31,10 +31,6 @@ PATIENCE_S = 30.0
 """Longest wait for the next part in front of the camera: a line that stands still is told, not waited for for ever [s]."""
 
 
-HIGHEST = 3
-"""How many of the highest good scores are named."""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the verb takes."""
     part = parser.add_mutually_exclusive_group()
@@ -43,15 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--images", type=Path, metavar="DIR", help="folder of pictures of good parts")
     source.add_argument("--camera", type=Path, metavar="FILE", help="station.yaml whose camera takes the pictures")
-    parser.add_argument("--count", type=_positive, default=200, metavar="N", help="pictures to take with --camera (default %(default)s)")
-    parser.add_argument("--width", type=_positive, default=256, help="network image [px], a multiple of 16 (default %(default)s)")
-    parser.add_argument("--height", type=_positive, default=256, help="network image [px], a multiple of 16 (default %(default)s)")
+    parser.add_argument("--count", type=positive, default=200, metavar="N", help="pictures to take with --camera (default %(default)s)")
+    parser.add_argument("--width", type=positive, default=256, help="network image [px], a multiple of 16 (default %(default)s)")
+    parser.add_argument("--height", type=positive, default=256, help="network image [px], a multiple of 16 (default %(default)s)")
     parser.add_argument(
         "--false-rejects", type=float, default=0.01, metavar="RATE", help="false-reject rate to promise (default %(default)s)"
     )
     parser.add_argument(
         "--part-of",
-        type=_pattern,
+        type=pattern,
         metavar="REGEX",
         help="its group names the physical part in a file name, where a part has several pictures",
     )
@@ -92,28 +88,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _recipe_file(arguments: argparse.Namespace) -> Path:
     if arguments.new is not None:
-        return _new_recipe(arguments.new)
+        return new_recipe(arguments.new, verb=NAME)
     if arguments.recipe is not None:
         return Path(arguments.recipe)
     if arguments.camera is not None:
         return load_station(arguments.camera).recipe
     raise ConfigError("which part? Give --recipe FILE, or --new NAME for a part that has no recipe yet")
-
-
-def _new_recipe(name: str) -> Path:
-    """A first recipe: the whole frame, decided by the image score."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}", name):
-        raise ConfigError(f"--new {name!r}: a part's name is also a folder: use letters, digits, dot, dash and underscore")
-    recipe_file = Path("calibration") / name / "recipe.yaml"
-    try:
-        recipe_file.parent.mkdir(parents=True, exist_ok=True)
-        with recipe_file.open("x", encoding="utf-8") as file:
-            file.write(f"part: {name}\nengine: ../../engines/{name}\n")
-    except FileExistsError as error:
-        raise ConfigError(f"{recipe_file}: exists already; teach it again with --recipe {recipe_file}") from error
-    except OSError as error:
-        raise ConfigError(f"{recipe_file}: cannot be written: {error.strerror}; check space and permissions") from error
-    return recipe_file
 
 
 def _images(arguments: argparse.Namespace) -> list[tuple[str, UInt8Image]] | tuple[Path, ...]:
@@ -155,16 +135,11 @@ def _lines(taught: Taught, recipe: Recipe, recipe_file: Path) -> Iterator[str]:
     yield f"part         {recipe.part} ({recipe_file})"
     yield f"engine       {taught.model.path.resolve()} ({taught.model.engine_sha256[:12]}), fitted on {taught.fitted} good images"
     yield f"good scores  {sample.images} held out: least {sample.minimum:.3f}, median {sample.median:.3f}, largest {sample.maximum:.3f}"
-    yield f"highest      {', '.join(f'{name} {score:.3f}' for name, score in _highest(taught))}: look whether they are good"
+    named = ", ".join(f"{name} {score:.3f}" for name, score in highest(taught.held_out, taught.scores))
+    yield f"highest      {named}: look whether they are good"
     yield f"threshold    {taught.thresholds.image_threshold:.3f} ({recipe.thresholds})"
     yield f"promise      {taught.thresholds.promise}"
     yield f"time         {taught.seconds:.1f} s"
-
-
-def _highest(taught: Taught) -> list[tuple[str, float]]:
-    """The held-out images that set the threshold: one that is not good after all hides defects from then on."""
-    ranked = sorted(zip(taught.held_out, taught.scores, strict=True), key=lambda row: row[1], reverse=True)
-    return ranked[:HIGHEST]
 
 
 def _summary(taught: Taught, recipe_file: Path) -> dict[str, object]:
@@ -174,22 +149,8 @@ def _summary(taught: Taught, recipe_file: Path) -> dict[str, object]:
         "engine_sha256": taught.model.engine_sha256,
         "fitted": taught.fitted,
         "held_out": len(taught.held_out),
-        "highest": _highest(taught),
+        "highest": highest(taught.held_out, taught.scores),
         "refused": list(taught.refused),
         "seconds": round(taught.seconds, 3),
         "thresholds": taught.thresholds.model_dump(mode="json"),
     }
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return value
-
-
-def _pattern(text: str) -> re.Pattern[str]:
-    try:
-        return re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from error

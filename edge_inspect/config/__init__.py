@@ -4,7 +4,20 @@ All mistakes of a file are reported at once, each with file, line, key, value an
 """
 
 from edge_inspect.config.mistakes import explained, first_mistake, shortened
-from edge_inspect.config.recipe import DecisionRule, FrameSize, Masks, Point, Polygon, Recipe, RegionOfInterest, RegionRule, load_recipe
+from edge_inspect.config.reading import Written, read_written
+from edge_inspect.config.recipe import (
+    DecisionRule,
+    FrameSize,
+    Locator,
+    Masks,
+    PartBackground,
+    Point,
+    Polygon,
+    Recipe,
+    RegionOfInterest,
+    RegionRule,
+    load_recipe,
+)
 from edge_inspect.config.station import DEFAULT_RUNTIME, Background, OutputBlock, PluginBlock, Station, load_station
 
 __all__ = [
@@ -12,8 +25,10 @@ __all__ = [
     "Background",
     "DecisionRule",
     "FrameSize",
+    "Locator",
     "Masks",
     "OutputBlock",
+    "PartBackground",
     "PluginBlock",
     "Point",
     "Polygon",
@@ -21,9 +36,11 @@ __all__ = [
     "RegionOfInterest",
     "RegionRule",
     "Station",
+    "Written",
     "explained",
     "first_mistake",
     "load_recipe",
     "load_station",
+    "read_written",
     "shortened",
 ]

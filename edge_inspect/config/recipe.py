@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from edge_inspect.config.reading import Written, read_bytes, read_written
 
 Point = tuple[float, float]
+PartBackground = Literal["light", "dark"]
 Polygon = Annotated[tuple[Point, ...], Field(min_length=3)]
 
 
@@ -28,11 +29,26 @@ class RegionOfInterest(Written):
     rotation_deg: float = Field(default=0.0, ge=-180, le=180)
 
 
+class Locator(Written):
+    """A loose part is found in the region of interest, and the network's image laid about it, turned onto its long axis.
+
+    `background` says whether the part is darker (`light`) or lighter (`dark`) than what it lies on. `width` and `height` are what
+    the network sees about the part's middle, along and across its axis, in frame pixels: the scale is fixed by them. Where `ends`
+    differ, the wider one comes to lie on the left.
+    """
+
+    kind: Literal["principal_axis"]
+    background: PartBackground
+    width: float = Field(gt=0)
+    height: float = Field(gt=0)
+    ends: Literal["differ", "alike"] = "differ"
+
+
 class Masks(Written):
     """Where defects count. Polygons are in frame pixels; in a PNG mask every pixel above 0 is searched.
 
     A cell is searched when it lies in `include` (everything, if empty), not in `ignore`, on the PNG's white, and at
-    least `border_px` from the edge of the region of interest.
+    least `border_px` from the edge of the region of interest (with a locator: of what it shows).
     """
 
     include: tuple[Polygon, ...] = ()
@@ -83,6 +99,7 @@ class Recipe(Written):
     thresholds: Path = Path("thresholds.json")
     frame: FrameSize | None = None
     region_of_interest: RegionOfInterest | None = None
+    locator: Locator | None = None
     mm_per_px: float | None = Field(default=None, gt=0)
     masks: Masks = Masks()
     decision: DecisionRule = DecisionRule()
@@ -94,16 +111,28 @@ class Recipe(Written):
             raise ValueError("decision.regions.min_area_mm2 needs mm_per_px: give the scale, or use min_area_px")
         return self
 
+    @model_validator(mode="after")
+    def _masks_lie_on_the_part(self) -> Recipe:
+        if self.locator is not None and (self.masks.include or self.masks.ignore or self.masks.png):
+            raise ValueError(
+                "masks.include, ignore and png lie still in the frame, but with a locator the part does not; remove them, or the locator "
+                "(border_px may stay)"
+            )
+        return self
+
     @property
     def sha256(self) -> str:
         """Hash of everything in the recipe that moves a score; a threshold is bound to it.
 
-        A PNG mask counts by its content, not by its place, so that a project folder may move.
+        Without a locator it is what it was before there were any, so that thresholds on devices stay valid. A PNG mask counts by its
+        content, not by its place, so that a project folder may move.
 
         Raises:
             ConfigError: the PNG mask cannot be read.
         """
         moves_scores = self.model_dump(mode="json", include={"frame", "region_of_interest", "masks"})
+        if self.locator is not None:
+            moves_scores["locator"] = self.locator.model_dump(mode="json")
         if self.masks.png is not None:
             moves_scores["masks"]["png"] = hashlib.sha256(read_bytes(self.masks.png)).hexdigest()
         return hashlib.sha256(json.dumps(moves_scores, sort_keys=True).encode()).hexdigest()

@@ -15,7 +15,8 @@ from edge_inspect.demo.summary import summarise
 from edge_inspect.errors import EdgeInspectError
 from edge_inspect.field.fake_plc import Answer
 from edge_inspect.thresholds import Thresholds
-from edge_inspect.workshop.teach import Progress, teach
+from edge_inspect.workshop.finishing import Progress
+from edge_inspect.workshop.teach import teach
 
 Say = Callable[[str], None]
 

@@ -19,7 +19,7 @@ Edges = npt.NDArray[np.float64]
 def searched_cells(  # noqa: PLR0917 - two sizes, in the order everybody writes them
     placement: Placement, map_width: int, map_height: int, frame_width: int, frame_height: int, masks: Masks
 ) -> CellMask:
-    """Say which cells of the score map count. A cell belongs where its centre lies.
+    """Say which cells of the score map count. A cell belongs where its centre lies; beyond the frame's edge there is no part.
 
     Args:
         placement: where the network's image lies in the frame.
@@ -37,6 +37,7 @@ def searched_cells(  # noqa: PLR0917 - two sizes, in the order everybody writes 
     """
     x, y = _cell_centres(placement, map_width, map_height)
     searched = _far_from_edge(placement, map_width, map_height, masks.border_px)
+    searched &= (x >= 0) & (x <= frame_width) & (y >= 0) & (y <= frame_height)
     if masks.include:
         searched &= _in_any(x, y, masks.include)
     searched &= ~_in_any(x, y, masks.ignore)
@@ -52,13 +53,13 @@ def searched_cells(  # noqa: PLR0917 - two sizes, in the order everybody writes 
 
 
 def _cell_centres(placement: Placement, map_width: int, map_height: int) -> tuple[Edges, Edges]:
-    row, column = np.mgrid[0:map_height, 0:map_width].astype(np.float64)
+    row, column = np.arange(map_height, dtype=np.float64)[:, np.newaxis], np.arange(map_width, dtype=np.float64)
     (a, b, left), (c, d, top) = placement.cell_affine(map_width, map_height).tolist()
     return a * column + b * row + left + 0.5, c * column + d * row + top + 0.5
 
 
 def _far_from_edge(placement: Placement, map_width: int, map_height: int, border_px: float) -> CellMask:
-    """Cells whose centre is at least `border_px` from every edge of the region of interest."""
+    """Cells whose centre is at least `border_px` from every edge of the network's image."""
     step_x, step_y = np.linalg.norm(placement.cell_affine(map_width, map_height)[:, :2], axis=0).tolist()
     across, down = np.arange(map_width) + 0.5, np.arange(map_height) + 0.5
     far_across = np.minimum(across, map_width - across) * step_x >= border_px

@@ -12,6 +12,7 @@ from edge_inspect.datatypes import Placement
 from edge_inspect.errors import ConfigError
 
 Positions = npt.NDArray[np.float64]
+Pair = tuple[float, float]
 
 EDGE_SLACK_PX = 1e-6
 """The corners of a turned region are rounded in float64: a millionth of a pixel is neither outside nor a pixel of its own."""
@@ -35,14 +36,28 @@ def place(frame_width: int, frame_height: int, region: RegionOfInterest | None, 
         ConfigError: the region reaches out of the frame.
     """
     region = region or RegionOfInterest(left=0, top=0, width=frame_width, height=frame_height)
-    cosine, sine = _direction(region.rotation_deg)
-    step_x, step_y = region.width / width, region.height / height
-    turned = np.array([[cosine * step_x, -sine * step_y], [sine * step_x, cosine * step_y]])
-    centre = np.array([region.left + region.width / 2 - 0.5, region.top + region.height / 2 - 0.5])
-    origin = centre - turned @ np.array([(width - 1) / 2, (height - 1) / 2])
-    placement = Placement(affine=np.column_stack([turned, origin]), width=width, height=height, channels=channels)
+    middle = (region.left + region.width / 2 - 0.5, region.top + region.height / 2 - 0.5)
+    size_px, direction = (region.width, region.height), _direction(region.rotation_deg)
+    placement = lay(middle, direction, size_px, width=width, height=height, channels=channels)
     _refuse_outside(placement, frame_width, frame_height, region)
     return placement
+
+
+def lay(middle: Pair, direction: Pair, size_px: Pair, *, width: int, height: int, channels: int) -> Placement:
+    """Lay the network's image about a position of the frame; it may reach out of the frame.
+
+    Args:
+        middle: position of its middle, x and y [frame px].
+        direction: cosine and sine of the angle that it is turned by, clockwise on the screen.
+        size_px: what it covers along and across that direction [frame px].
+        width: width of the network's image [px].
+        height: height of the network's image [px].
+        channels: channels of the network's image, 1 or 3.
+    """
+    (cosine, sine), (step_x, step_y) = direction, (size_px[0] / width, size_px[1] / height)
+    turned = np.array([[cosine * step_x, -sine * step_y], [sine * step_x, cosine * step_y]])
+    origin = np.array(middle) - turned @ np.array([(width - 1) / 2, (height - 1) / 2])
+    return Placement(affine=np.column_stack([turned, origin]), width=width, height=height, channels=channels)
 
 
 def frame_points(placement: Placement, network_points: Positions) -> Positions:
@@ -58,7 +73,7 @@ def reach(row: list[float], placement: Placement) -> tuple[float, float]:
     return centre - half, centre + half
 
 
-def _direction(rotation_deg: float) -> tuple[float, float]:
+def _direction(rotation_deg: float) -> Pair:
     """Cosine and sine, exact for quarter turns."""
     quarter_turns = rotation_deg / 90
     if quarter_turns == round(quarter_turns):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,23 @@ STAGES = (
     Stage(blocks=3, kernel=5, stride=1, expand=6, inputs=80, outputs=112),
 )
 """EfficientNet-Lite0 down to one sixteenth of the image. Source: Tan and Le 2019, table 1, without squeeze-and-excite."""
+
+
+WIDER: Mapping[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "lite0": ((1, 2, 2, 3, 3), (16, 24, 40, 80, 112)),
+    "lite1": ((1, 3, 3, 4, 4), (16, 24, 40, 80, 112)),
+    "lite2": ((1, 3, 3, 4, 4), (16, 24, 48, 88, 120)),
+}
+"""Blocks and widths of the stages. Source: Tan and Le 2019, section 3.3, depths 1, 1.1, 1.2, widths 1, 1, 1.1, rounded up and to eights."""
+
+
+def lite_stages(variant: str) -> tuple[Stage, ...]:
+    """The stages of EfficientNet-Lite0, 1 or 2 down to one sixteenth of the image."""
+    blocks, widths = WIDER[variant]
+    return tuple(
+        replace(stage, blocks=blocks[index], inputs=widths[index - 1] if index else stage.inputs, outputs=widths[index])
+        for index, stage in enumerate(STAGES)
+    )
 
 
 LEVEL_STAGES = (1, 2, 4)
@@ -162,7 +179,7 @@ class _Writer:
         self.nodes[-1].output[0] = new
 
     def _convolution(self, name: str, norm: str, flow: str, *, stride: int = 1, depthwise: bool = False) -> str:
-        kernel, bias = _folded(self._weights, name, norm)
+        kernel, bias = folded(self._weights, name, norm)
         self._constant(f"{name}.weight", kernel)
         self._constant(f"{name}.bias", bias)
         size = kernel.shape[2]
@@ -172,7 +189,7 @@ class _Writer:
             name,
             kernel_shape=[size, size],
             strides=[stride, stride],
-            pads=_same_pads(size, stride),
+            pads=same_pads(size, stride),
             group=kernel.shape[0] if depthwise else 1,
         )
 
@@ -187,7 +204,7 @@ class _Writer:
         self.constants.append(numpy_helper.from_array(np.asarray(value, dtype=np.float32), name))
 
 
-def _folded(weights: Weights, name: str, norm: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+def folded(weights: Weights, name: str, norm: str) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Kernel and bias of a convolution with its batch normalisation folded in, computed in double precision."""
     kernel, gain, shift, mean, variance = (
         weights[key].astype(np.float64)
@@ -197,7 +214,7 @@ def _folded(weights: Weights, name: str, norm: str) -> tuple[npt.NDArray[np.floa
     return (kernel * factor[:, None, None, None]).astype(np.float32), (shift - mean * factor).astype(np.float32)
 
 
-def _same_pads(kernel: int, stride: int) -> list[int]:
+def same_pads(kernel: int, stride: int) -> list[int]:
     """TensorFlow's SAME padding on an image whose size is a multiple of the stride: the odd pixel goes to the end."""
     total = kernel - stride
     return [total // 2, total // 2, total - total // 2, total - total // 2]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import islice
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,13 +15,14 @@ from edge_inspect.errors import EngineError
 from edge_inspect.model_folder import Golden, ImageSize
 from edge_inspect.protocols import Runtime
 from edge_inspect.workshop.good_images import GoodImages
+from edge_inspect.workshop.limits import PartLimits
 from edge_inspect.workshop.synthetic import plant_defect
 
 GOLDEN_GOOD = 4
 GOLDEN_DEFECTIVE = 4
 DRAWINGS = 10 * GOLDEN_DEFECTIVE
 CLEARANCE = 0.02
-"""Golden frames keep this share of the threshold away from it: the largest held-out score IS the threshold."""
+"""Golden frames keep this share of a threshold away from it: the largest held-out score IS the threshold."""
 
 AGREEMENT = 1e-4
 """Largest difference between the two references, as a part of the range of the golden scores; float32 gives 1e-6."""
@@ -33,25 +34,52 @@ def inference(runtime: Runtime, size: ImageSize) -> Callable[[UInt8Image], Score
     return lambda pixels: runtime.infer(pixels, as_it_is)
 
 
-def make_golden(infer: Callable[[UInt8Image], Scores], good: GoodImages, held_out: Sequence[int], threshold: float, seed: int) -> Golden:
-    """Golden frames: held-out good parts, and the same with drawn defects; none so near the threshold that rounding flips it."""
+def make_golden(infer: Callable[[UInt8Image], Scores], good: GoodImages, held_out: Sequence[int], limits: PartLimits, seed: int) -> Golden:
+    """Golden frames: held-out good parts, and the same with drawn defects; none so near a threshold that rounding flips it."""
     random = np.random.default_rng(seed)
     as_taken = (good.pixels[index] for index in held_out)
     spoilt = (plant_defect(good.pixels[held_out[-1 - i % len(held_out)]], random) for i in range(DRAWINGS))
-    chosen = [*_clear_of(threshold, infer, as_taken, GOLDEN_GOOD), *_clear_of(threshold, infer, spoilt, GOLDEN_DEFECTIVE)]
+    good_ones, bad_ones = _answered(limits, infer, as_taken, GOLDEN_GOOD), _answered(limits, infer, spoilt, GOLDEN_DEFECTIVE)
+    chosen = [*_clear(good_ones), *_clear(bad_ones)] or [*_clearest(good_ones, GOLDEN_GOOD), *_clearest(bad_ones, GOLDEN_DEFECTIVE)]
     return Golden(
-        images=np.stack([pixels for pixels, _ in chosen]),
-        maps=np.stack([scores.map for _, scores in chosen]),
-        scores=np.array([scores.image for _, scores in chosen], np.float32),
+        images=np.stack([one.pixels for one in chosen]),
+        maps=np.stack([one.scores.map for one in chosen]),
+        scores=np.array([one.scores.image for one in chosen], np.float32),
     )
 
 
-def _clear_of(
-    threshold: float, infer: Callable[[UInt8Image], Scores], images: Iterable[UInt8Image], wanted: int
-) -> Iterator[tuple[UInt8Image, Scores]]:
-    answered = ((pixels, infer(pixels)) for pixels in images)
-    clear = ((pixels, scores) for pixels, scores in answered if abs(scores.map.max() - threshold) > CLEARANCE * threshold)
-    return islice(clear, wanted)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Answered:
+    """An image, what the reference said of it, and how far that is from the thresholds."""
+
+    pixels: UInt8Image
+    scores: Scores
+    clearance: float
+
+
+def _answered(limits: PartLimits, infer: Callable[[UInt8Image], Scores], images: Iterable[UInt8Image], wanted: int) -> list[_Answered]:
+    """Images in their order, until so many are clear of the thresholds."""
+    seen: list[_Answered] = []
+    for pixels in images:
+        scores = infer(pixels)
+        clearance = limits.clearance(_image_score(scores), float(scores.map.max()))
+        seen.append(_Answered(pixels=pixels, scores=scores, clearance=clearance))
+        if len(_clear(seen)) == wanted:
+            break
+    return seen
+
+
+def _clear(seen: Sequence[_Answered]) -> list[_Answered]:
+    return [one for one in seen if one.clearance > CLEARANCE]
+
+
+def _clearest(seen: Sequence[_Answered], wanted: int) -> list[_Answered]:
+    """For a model that tells a drawn defect from a good part by less than the clearance: no golden frame at all proves less."""
+    return sorted(seen, key=lambda one: one.clearance, reverse=True)[:wanted]
+
+
+def _image_score(scores: Scores) -> float:
+    return float(scores.map.max()) if scores.image is None else scores.image
 
 
 def refuse_another_answer(graph: onnx.ModelProto, golden: Golden) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 from edge_inspect.cameras.pictures import read_picture
 from edge_inspect.config import Recipe
 from edge_inspect.datatypes import CellMask, Placement, UInt8Image
-from edge_inspect.errors import CameraError, ConfigError
-from edge_inspect.geometry import place, searched_cells, warp
+from edge_inspect.errors import CameraError, ConfigError, PartNotLocated
+from edge_inspect.geometry import locate, place, searched_cells, warp
 from edge_inspect.model_folder import ImageSize
 
 FEWEST = 10
@@ -32,8 +32,9 @@ class GoodImages:
         names: one for each image, in the order given.
         pixels: (n, H, W, C) uint8, placed and warped.
         hashes: SHA-256 of each image as it came.
-        refused: names of images that could not be read, with the reason; they are not among the others.
-        placement: of the first image; of all, where the recipe has a region of interest or masks.
+        refused: names of images that could not be read or whose part could not be located, with the reason; they are not among
+            the others.
+        placements: of each image.
         frame_width, frame_height: of the first image [px].
     """
 
@@ -41,7 +42,7 @@ class GoodImages:
     pixels: UInt8Image
     hashes: tuple[str, ...]
     refused: tuple[str, ...]
-    placement: Placement
+    placements: tuple[Placement, ...]
     frame_width: int
     frame_height: int
 
@@ -54,44 +55,52 @@ class GoodImages:
         """Hash over the sorted hashes of the chosen images."""
         return hashlib.sha256("".join(sorted(self.hashes[index] for index in chosen)).encode()).hexdigest()
 
-    def searched(self, recipe: Recipe, *, width: int, height: int) -> CellMask:
-        """Cells (height, width) that the recipe searches.
+    def searched(self, recipe: Recipe, *, width: int, height: int, image: int | None = None) -> CellMask:
+        """Cells (height, width) that the recipe searches in one image; without it, those searched in any.
+
+        They differ only where a located part lies so close to the frame's edge that some of what is shown lies beyond it.
 
         Raises:
             ConfigError: the recipe's masks do not fit the frame.
         """
-        return searched_cells(self.placement, width, height, self.frame_width, self.frame_height, recipe.masks)
+        placements = self.placements if image is None else self.placements[image : image + 1]
+        looks = placements if recipe.locator is not None else placements[:1]
+        searched = [searched_cells(look, width, height, self.frame_width, self.frame_height, recipe.masks) for look in looks]
+        return np.asarray(np.any(searched, axis=0), np.bool_)
 
 
 def place_good_images(images: Iterable[Given], recipe: Recipe, *, width: int, height: int, fewest: int = FEWEST) -> GoodImages:
     """Read, check, place and warp every image.
 
-    Images of different sizes are allowed only where each is seen whole (no region of interest, no masks, no frame size in
-    the recipe): anything else is measured in pixels of one frame.
+    Images of different sizes are allowed only where each is seen whole (no region of interest, no locator, no masks, no frame
+    size in the recipe): anything else is measured in pixels of one frame.
 
     Raises:
-        ConfigError: fewer than 10 usable images (with the count and the unreadable ones), or sizes or channels that do
+        ConfigError: fewer than 10 usable images (with the count and the refused ones), or sizes or channels that do
             not belong to one recipe (with the image's name).
     """
     refused: list[str] = []
-    rows: list[tuple[str, UInt8Image, str]] = []
-    first: tuple[UInt8Image, Placement] | None = None
+    rows: list[tuple[str, UInt8Image, str, Placement]] = []
+    first: UInt8Image | None = None
     for name, frame in _readable(images, refused):
-        if first is None:
-            first = frame, _placed(frame, recipe, frame.shape[2], width, height)
-        _refuse_another_kind(name, frame, first[0], recipe)
-        placement = _placed(frame, recipe, first[1].channels, width, height)
-        rows.append((name, warp(frame, placement), _hash(frame)))
+        first = frame if first is None else first
+        _refuse_another_kind(name, frame, first, recipe)
+        try:
+            placement = _placed(frame, recipe, first.shape[2], width, height)
+        except PartNotLocated as error:
+            refused.append(f"{name}: {error}")
+            continue
+        rows.append((name, warp(frame, placement), _hash(frame), placement))
     if first is None or len(rows) < fewest:
         raise ConfigError(_too_few(len(rows), refused))
     return GoodImages(
-        names=tuple(name for name, _, _ in rows),
-        pixels=np.stack([pixels for _, pixels, _ in rows]),
-        hashes=tuple(digest for _, _, digest in rows),
+        names=tuple(name for name, _, _, _ in rows),
+        pixels=np.stack([pixels for _, pixels, _, _ in rows]),
+        hashes=tuple(digest for _, _, digest, _ in rows),
         refused=tuple(refused),
-        placement=first[1],
-        frame_width=first[0].shape[1],
-        frame_height=first[0].shape[0],
+        placements=tuple(placement for _, _, _, placement in rows),
+        frame_width=first.shape[1],
+        frame_height=first.shape[0],
     )
 
 
@@ -107,7 +116,11 @@ def _readable(images: Iterable[Given], refused: list[str]) -> Iterator[Named]:
 
 
 def _placed(frame: UInt8Image, recipe: Recipe, channels: int, width: int, height: int) -> Placement:
-    return place(frame.shape[1], frame.shape[0], recipe.region_of_interest, width=width, height=height, channels=channels)
+    """Where the line would lay the network's image."""
+    region, locator = recipe.region_of_interest, recipe.locator
+    if locator is None:
+        return place(frame.shape[1], frame.shape[0], region, width=width, height=height, channels=channels)
+    return locate(frame, region, locator, width=width, height=height, channels=channels)
 
 
 def _refuse_another_kind(name: str, frame: UInt8Image, first: UInt8Image, recipe: Recipe) -> None:
@@ -117,11 +130,11 @@ def _refuse_another_kind(name: str, frame: UInt8Image, first: UInt8Image, recipe
     wanted = recipe.frame
     if wanted is not None and (width, height) != (wanted.width, wanted.height):
         raise ConfigError(f"{name}: is {width} x {height}, the recipe's frame is {wanted.width} x {wanted.height}; correct either")
-    seen_whole = recipe.region_of_interest is None and recipe.masks.empty
+    seen_whole = recipe.region_of_interest is None and recipe.locator is None and recipe.masks.empty
     if not seen_whole and frame.shape != first.shape:
         raise ConfigError(
-            f"{name}: is {width} x {height}, the first image {first.shape[1]} x {first.shape[0]}; a region of interest or "
-            "masks need frames of one size"
+            f"{name}: is {width} x {height}, the first image {first.shape[1]} x {first.shape[0]}; a region of interest, a "
+            "locator or masks need frames of one size"
         )
 
 
@@ -130,5 +143,5 @@ def _hash(frame: UInt8Image) -> str:
 
 
 def _too_few(usable: int, refused: Sequence[str]) -> str:
-    unreadable = f"; not readable: {'; '.join(refused[:5])}" if refused else ""
-    return f"{usable} usable good images, {FEWEST} or more are needed ({FEWEST * 20} make a good part){unreadable}; take more of good parts"
+    unusable = f"; left out: {'; '.join(refused[:5])}" if refused else ""
+    return f"{usable} usable good images, {FEWEST} or more are needed ({FEWEST * 20} make a good part){unusable}; take more of good parts"

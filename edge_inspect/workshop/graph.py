@@ -18,6 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from edge_inspect.model_folder import ImageSize
 from edge_inspect.workshop.backbone import LEVELS
+from edge_inspect.workshop.gaussian import gaussian_kernel
 from edge_inspect.workshop.padim import Head
 
 SMOOTHING_CELLS = 0.5
@@ -136,11 +137,3 @@ class _Writer:
     def _constant(self, name: str, value: npt.NDArray[np.generic]) -> str:
         self._constants.append(numpy_helper.from_array(value, name))
         return name
-
-
-def gaussian_kernel(sigma: float) -> Array:
-    """Weights of a Gaussian filter, summing to one, out to three sigma."""
-    reach = max(1, int(np.ceil(3 * sigma)))
-    weights = np.exp(-0.5 * np.square(np.arange(-reach, reach + 1) / sigma))
-    kernel: Array = (weights / weights.sum()).astype(np.float32)
-    return kernel

@@ -59,25 +59,26 @@ class Cut:
         return f"{said} The wanted {self.wanted:.2%} needs {parts_needed(self.wanted)} held-out good parts."
 
 
-def split_parts(names: Sequence[str], *, seed: int, part_of: re.Pattern[str] | None = None) -> Split:
+def split_parts(names: Sequence[str], *, seed: int, part_of: re.Pattern[str] | None = None, share: float = HELD_OUT_SHARE) -> Split:
     """Divide images into those that fit the model and about 30 % held out; one part's images stay together.
 
     Args:
         names: one for each image.
         seed: of the shuffle.
         part_of: its first group, found in a name, is the physical part; without it every image is a part of its own.
+        share: of the parts that is held out; one part at least.
 
     Raises:
         ConfigError: a name does not tell its part, or there are fewer than two parts.
     """
     parts: dict[str, list[int]] = {}
     for index, name in enumerate(names):
-        parts.setdefault(str(index) if part_of is None else _part(name, part_of), []).append(index)
+        parts.setdefault(str(index) if part_of is None else part_name(name, part_of), []).append(index)
     if len(parts) < 2:
         raise ConfigError(f"all {len(names)} images are of one part; two or more are needed, correct the pattern that names parts")
     order = np.random.default_rng(seed).permutation(len(parts))
     shuffled = [tuple(group) for group in (list(parts.values())[i] for i in order)]
-    held_out = max(1, round(HELD_OUT_SHARE * len(parts)))
+    held_out = max(1, round(share * len(parts)))
     return Split(fit=tuple(sorted(i for part in shuffled[held_out:] for i in part)), held_out=tuple(sorted(shuffled[:held_out])))
 
 
@@ -123,6 +124,18 @@ def parts_needed(wanted: float) -> int:
     return math.ceil(math.log(1 - CONFIDENCE) / math.log(1 - wanted))
 
 
+def part_name(name: str, part_of: re.Pattern[str]) -> str:
+    """The physical part that a file name tells: the pattern's first group in it.
+
+    Raises:
+        ConfigError: the pattern is not found in the name, or has no group.
+    """
+    found = part_of.search(name)
+    if found is None or not found.groups():
+        raise ConfigError(f"{name}: the pattern {part_of.pattern!r} does not find a part's name in it; it needs one group, as (\\d+)_")
+    return found.group(1)
+
+
 def _binomial_below(rank: int, count: int, rate: float) -> float:
     """P(fewer than `rank` of `count` independent events of this rate, which lies strictly between 0 and 1)."""
     return sum(
@@ -131,13 +144,6 @@ def _binomial_below(rank: int, count: int, rate: float) -> float:
         )
         for k in range(rank)
     )
-
-
-def _part(name: str, part_of: re.Pattern[str]) -> str:
-    found = part_of.search(name)
-    if found is None or not found.groups():
-        raise ConfigError(f"{name}: the pattern {part_of.pattern!r} does not find a part's name in it; it needs one group, as (\\d+)_")
-    return found.group(1)
 
 
 def _ordinal(rank: int) -> str:

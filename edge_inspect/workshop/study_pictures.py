@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -49,8 +50,8 @@ def mvtec_pictures(folder: Path, part_of: re.Pattern[str] | None = None) -> Pict
     )
 
 
-def elpv_pictures(*, taught: int = 200, seed: int = 0) -> Pictures:
-    """Monocrystalline cells of elpv_dataset: probability 0 is good, 1 is defective; 1/3 and 2/3 (the experts doubted) are left out.
+def elpv_pictures(wafer: Literal["mono", "poly"] = "mono", *, taught: int = 200, seed: int = 0) -> Pictures:
+    """Cells of elpv_dataset of one kind of wafer: probability 0 is good, 1 defective; 1/3 and 2/3 (the experts doubted) are left out.
 
     Raises:
         ConfigError: the package is not installed.
@@ -60,11 +61,11 @@ def elpv_pictures(*, taught: int = 200, seed: int = 0) -> Pictures:
         raise ConfigError("elpv_dataset is not installed: pip install 'edge-inspect[demo]'")
     folder = Path(found.origin).parent / "data"
     with (folder / "labels.csv").open(encoding="utf-8") as file:
-        rows = [row for row in csv.reader((" ".join(line.split()) for line in file), delimiter=" ") if row[2] == "mono"]
+        rows = [row for row in csv.reader((" ".join(line.split()) for line in file), delimiter=" ") if row[2] == wafer]
     good = [folder / path for path, probability, _ in rows if float(probability) == 0]
     shuffled = [good[index] for index in np.random.default_rng(seed).permutation(len(good))]
     return Pictures(
-        name="elpv_mono",
+        name=f"elpv_{wafer}",
         train=tuple(shuffled[:taught]),
         part_of=None,
         good=tuple(shuffled[taught:]),

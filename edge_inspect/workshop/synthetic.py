@@ -1,7 +1,8 @@
 """Defects drawn onto good images: a named stand-in for defects where only good parts exist.
 
 They serve two ends: some golden frames must be defective, so that an engine is accepted on what it must find; and a model's
-settings are chosen on them, never on test images. Nothing is ever trained on them.
+settings are chosen on them, never on test images. Nothing is trained on them but the triplet network's linear SVM, where it is asked for
+(`decision: svm`), which says so in its score's meaning.
 """
 
 from __future__ import annotations

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from datetime import datetime, timezone
 
+import cv2
 import numpy as np
 import pytest
 
 from edge_inspect.config import PluginBlock
 from edge_inspect.datatypes import Frame, Verdict
-from edge_inspect.errors import CameraError, ConfigError, EngineError
+from edge_inspect.errors import CameraError, ConfigError, EngineError, PartNotLocated
 from edge_inspect.inspector import open_inspector
 from edge_inspect.model_folder import Golden, open_model_folder, write_model_folder
 from tests.conftest import MODELS, write_part
@@ -87,6 +88,81 @@ def test_parts_can_be_decided_by_regions_alone(tmp_path):
 def test_a_frame_that_does_not_fit_the_recipe_is_told(tmp_path, extra, words):
     with opened(tmp_path, extra) as inspector, pytest.raises(CameraError, match=words):
         inspector.inspect(frame())
+
+
+LOCATOR = "locator: {kind: principal_axis, background: dark, width: 160, height: 120}\n"
+
+
+def wedge(angle_deg, *, x=128, y=128, spot=None):
+    """A light wedge on a dark ground, both of a good grey, its middle at x, y; a bad spot `spot` px from it towards its tip."""
+    pixels = np.full((256, 256, 3), 119, np.uint8)
+    along = np.array([np.cos(np.radians(angle_deg)), np.sin(np.radians(angle_deg))])
+    across, middle = np.array([-along[1], along[0]]), np.array([x, y])
+    corners = middle + np.array([-60 * along - 25 * across, -60 * along + 25 * across, 60 * along])
+    cv2.fillPoly(pixels, [np.rint(corners).astype(np.int32)], (137, 137, 137))
+    if spot is not None:
+        cv2.circle(pixels, np.rint(middle + spot * along).astype(int).tolist(), 9, (90, 90, 90), -1)
+    return Frame(pixels=pixels, sequence=1, exposed_ns=time.monotonic_ns(), taken_at=datetime.now(timezone.utc), camera="test")
+
+
+@pytest.mark.parametrize("angle_deg", [0, 77, 160, -120])
+def test_a_defect_of_a_turned_part_is_found_where_it_lies_in_the_frame(tmp_path, angle_deg):
+    with opened(tmp_path, LOCATOR) as inspector:
+        assert inspector.inspect(wedge(angle_deg, x=120, y=140)).verdict is Verdict.OK
+        finding = inspector.inspect(wedge(angle_deg, x=120, y=140, spot=-30))
+    assert finding.verdict is Verdict.NG
+    [region] = finding.regions
+    x, y = 120 - 30 * np.cos(np.radians(angle_deg)), 140 - 30 * np.sin(np.radians(angle_deg))
+    assert (region.centre_x, region.centre_y) == pytest.approx((x + 0.5, y + 0.5), abs=2.5)
+    assert region.left < x < region.right
+    assert region.top < y < region.bottom
+
+
+def test_the_engine_is_shown_the_same_picture_of_a_part_however_it_lies(tmp_path):
+    with opened(tmp_path, LOCATOR) as inspector:
+        maps = [inspector.inspect(wedge(angle_deg, spot=-30)).scores.map for angle_deg in (0, 90, 200)]
+    peaks = [np.unravel_index(one.argmax(), one.shape) for one in maps]
+    assert np.abs(np.array(peaks) - peaks[0]).max() <= 1
+    assert peaks[0][1] < maps[0].shape[1] / 2
+
+
+def test_each_frame_is_located_anew(tmp_path):
+    with opened(tmp_path, LOCATOR) as inspector:
+        for angle_deg in (10, 100):
+            affine = inspector.view(wedge(angle_deg))[0].affine
+            assert np.degrees(np.arctan2(affine[1, 0], affine[0, 0])) == pytest.approx(angle_deg, abs=1.5)
+
+
+def test_what_lies_beyond_the_frame_is_not_searched(tmp_path):
+    with opened(tmp_path, LOCATOR) as inspector:
+        within = inspector.view(wedge(0))[1]
+        beyond = inspector.view(wedge(0, y=40))[1]
+    assert within.all()
+    np.testing.assert_array_equal(beyond, (np.arange(12)[:, np.newaxis] >= 2) & np.ones((1, 16), bool))
+
+
+def test_a_border_is_taken_off_what_the_locator_shows(tmp_path):
+    with opened(tmp_path, LOCATOR + "masks: {border_px: 12}\n") as inspector:
+        searched = inspector.view(wedge(30))[1]
+    assert searched[1:-1, 1:-1].all()
+    assert not searched[[0, -1]].any()
+    assert not searched[:, [0, -1]].any()
+
+
+def test_a_part_that_cannot_be_located_is_not_inspected(tmp_path):
+    with opened(tmp_path, LOCATOR) as inspector, pytest.raises(PartNotLocated, match="no part in the region of interest"):
+        inspector.inspect(frame(256, 256))
+
+
+def test_a_frame_of_another_size_is_told_before_its_part_is_searched(tmp_path):
+    with opened(tmp_path, LOCATOR + "frame: {width: 64, height: 48}\n") as inspector, pytest.raises(CameraError, match="made for 64 x 48"):
+        inspector.inspect(wedge(0))
+
+
+def test_a_region_of_interest_that_does_not_fit_is_told_with_a_locator_too(tmp_path):
+    region = "region_of_interest: {left: 200, top: 0, width: 64, height: 48}\n"
+    with opened(tmp_path, LOCATOR + region) as inspector, pytest.raises(CameraError, match="does not fit the recipe"):
+        inspector.inspect(wedge(0))
 
 
 def disagreeing(folder):

@@ -210,6 +210,15 @@ def test_a_frame_of_another_size_than_the_recipes_is_a_fault(serve, tmp_path):
     assert "64 x 50" in inspections[0].reason
 
 
+def test_a_part_that_cannot_be_located_is_a_fault_that_says_why_and_the_line_goes_on(serve, tmp_path):
+    write_part(tmp_path / "cell", extra="locator: {kind: principal_axis, background: light, width: 64, height: 48}\n")
+    inspections, status, _ = serve(ScriptedCamera(frame(1), frame(2)))
+    assert verdicts(inspections) == ["FAULT", "FAULT"]
+    assert inspections[0].reason.startswith("not inspected: no part in the region of interest")
+    assert inspections[0].part_id == "p1"
+    assert status["alarms"] == {}
+
+
 def test_scores_that_are_not_finite_are_a_fault(serve, tmp_path):
     write_part(tmp_path / "cell", model="tiny_nan")
     inspections, _, _ = serve(ScriptedCamera(frame(1, grey=255), frame(2)))

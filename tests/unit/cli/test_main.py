@@ -69,3 +69,12 @@ def test_a_reader_that_has_seen_enough_is_no_crash():
     script = "import sys; from edge_inspect.cli.main import main; sys.exit(main(['check', '--help']))"
     shell = subprocess.run(f'"{sys.executable}" -c "{script}" | head -c 1', shell=True, capture_output=True, text=True, check=True)
     assert "Traceback" not in shell.stderr
+
+
+def test_what_an_option_that_only_tells_needs_and_lacks_is_one_sentence(monkeypatch, capsys):
+    def refuse(*_words):
+        raise ConfigError("train needs the package torch, which is not installed")
+
+    monkeypatch.setattr("edge_inspect.cli.train.refuse_without", refuse)
+    assert main(["train", "--list"]) == 78
+    assert capsys.readouterr().err == "edge-inspect: train needs the package torch, which is not installed\n"

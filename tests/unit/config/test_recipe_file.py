@@ -110,6 +110,54 @@ def test_what_moves_no_score_leaves_the_hash(read, changes):
     assert read(**changes).sha256 == read().sha256
 
 
+LOCATED = {"masks": "{border_px: 2}", "locator": "{kind: principal_axis, background: light, width: 200, height: 80}"}
+
+
+def test_a_locator_says_what_stands_in_the_file(read):
+    locator = read(**LOCATED).locator
+    assert (locator.background, locator.width, locator.height, locator.ends) == ("light", 200, 80, "differ")
+
+
+@pytest.mark.parametrize(
+    "locator",
+    [
+        None,
+        LOCATED["locator"].replace("light", "dark"),
+        LOCATED["locator"].replace("200", "201"),
+        LOCATED["locator"].replace("80", "81"),
+        LOCATED["locator"].replace("}", ", ends: alike}"),
+    ],
+)
+def test_what_moves_a_located_part_changes_the_hash(read, locator):
+    assert read(**LOCATED | {"locator": locator}).sha256 != read(**LOCATED).sha256
+
+
+def test_a_locator_written_in_another_way_leaves_the_hash(read):
+    other = "{height: 80.0, width: 200, ends: differ, background: light, kind: principal_axis}"
+    assert read(**LOCATED | {"locator": other}).sha256 == read(**LOCATED).sha256
+
+
+@pytest.mark.parametrize("mask", ["include: [[[0, 0], [9, 0], [0, 9]]]", "ignore: [[[0, 0], [9, 0], [0, 9]]]", "png: mask.png"])
+def test_masks_that_lie_still_in_the_frame_are_refused_beside_a_locator(read, mask):
+    with pytest.raises(ConfigError, match="with a locator the part does not; remove them, or the locator"):
+        read(**LOCATED | {"masks": f"{{{mask}}}"})
+
+
+@pytest.mark.parametrize(
+    ("locator", "words"),
+    [
+        ("{kind: principal_axis, width: 200, height: 80}", "locator.background: is missing; add it"),
+        ("{kind: principal_axis, background: light, height: 80}", "locator.width: is missing; add it"),
+        ("{background: light, width: 200, height: 80}", "locator.kind: is missing; add it"),
+        (LOCATED["locator"].replace("light", "auto"), "locator.background: got 'auto'; should be 'light' or 'dark'"),
+        (LOCATED["locator"].replace("80", "0"), "locator.height: got 0; should be greater than 0"),
+    ],
+)
+def test_nothing_of_a_locator_is_guessed(read, locator, words):
+    with pytest.raises(ConfigError, match=words):
+        read(**LOCATED | {"locator": locator})
+
+
 def test_a_changed_mask_of_the_same_name_changes_the_hash(read, tmp_path):
     before = read().sha256
     (tmp_path / "mask.png").write_bytes(b"redrawn")

@@ -1,12 +1,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
-from edge_inspect.config import FrameSize, Masks, Recipe, RegionOfInterest
+from edge_inspect.config import FrameSize, Locator, Masks, Recipe, RegionOfInterest
 from edge_inspect.errors import ConfigError
-from edge_inspect.geometry import place, warp
+from edge_inspect.geometry import locate, place, warp
 from edge_inspect.workshop.good_images import place_good_images
 
 pytestmark = pytest.mark.workshop
@@ -51,7 +52,7 @@ def test_unreadable_images_are_named_where_too_few_are_left(tmp_path: Path) -> N
     files = [tmp_path / f"{index}.png" for index in range(12)]
     for file in files:
         file.write_bytes(b"no picture")
-    with pytest.raises(ConfigError, match=r"^0 usable.*not readable: .*0\.png"):
+    with pytest.raises(ConfigError, match=r"^0 usable.*left out: .*0\.png"):
         place_good_images(files, recipe(), width=64, height=64)
 
 
@@ -65,10 +66,11 @@ def test_parts_of_different_sizes_are_each_seen_whole(plate: Plate) -> None:
     [
         {"region_of_interest": RegionOfInterest(left=0, top=0, width=60, height=60)},
         {"masks": Masks(border_px=4)},
+        {"locator": Locator(kind="principal_axis", background="dark", width=80, height=30)},
     ],
-    ids=["region of interest", "masks"],
+    ids=["region of interest", "masks", "locator"],
 )
-def test_a_region_or_masks_need_frames_of_one_size(fields: dict[str, object], plate: Plate) -> None:
+def test_a_region_a_locator_or_masks_need_frames_of_one_size(fields: dict[str, object], plate: Plate) -> None:
     named = [(f"{seed}.png", plate(seed, width=80 + (seed == 7))) for seed in range(12)]
     with pytest.raises(ConfigError, match=r"^7\.png: is 81 x 72, the first image 80 x 72"):
         place_good_images(named, recipe(**fields), width=64, height=64)
@@ -105,3 +107,50 @@ def test_masks_of_the_recipe_say_which_cells_are_searched(plate: Plate) -> None:
     searched = good.searched(masked, width=16, height=16)
     assert not searched[:, :8].any()
     assert searched[:, 8:].all()
+
+
+LOCATOR = Locator(kind="principal_axis", background="dark", width=90, height=45)
+
+
+def wedge(seed: int, *, y: float = 60) -> np.ndarray:
+    """A light wedge on a dark ground, turned by seed x 40 degrees."""
+    angle = np.radians(40 * seed)
+    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    corners = np.array([60, y]) + np.array([-40 * along - 16 * across, -40 * along + 16 * across, 40 * along])
+    return cv2.fillPoly(np.full((120, 120, 1), 40, np.uint8), [np.rint(corners).astype(np.int32)], 180)
+
+
+def test_loose_parts_are_located_as_the_line_does_it() -> None:
+    named = [(f"{seed}", wedge(seed)) for seed in range(12)]
+    good = place_good_images(named, recipe(locator=LOCATOR), width=64, height=32)
+    for row, placement, (_, frame) in zip(good.pixels, good.placements, named, strict=True):
+        wanted = locate(frame, None, LOCATOR, width=64, height=32, channels=1)
+        np.testing.assert_array_equal(placement.affine, wanted.affine)
+        np.testing.assert_array_equal(row, warp(frame, wanted))
+    assert np.abs(good.pixels.astype(int) - good.pixels[0]).mean(axis=(1, 2, 3)).max() < 8
+
+
+def test_a_part_that_cannot_be_located_is_named_and_left_out() -> None:
+    named = [("empty.png", np.full((120, 120, 1), 40, np.uint8)), *((f"{seed}", wedge(seed)) for seed in range(11))]
+    good = place_good_images(named, recipe(locator=LOCATOR), width=64, height=32)
+    assert good.names == tuple(f"{seed}" for seed in range(11))
+    assert len(good.pixels) == len(good.hashes) == len(good.placements) == 11
+    [refused] = good.refused
+    assert refused.startswith("empty.png: no part in the region of interest")
+
+
+def test_images_without_a_part_are_named_where_too_few_are_left() -> None:
+    named = [(f"{seed}.png", np.full((120, 120, 1), 40, np.uint8)) for seed in range(12)]
+    with pytest.raises(ConfigError, match=r"^0 usable.*left out: 0\.png: no part"):
+        place_good_images(named, recipe(locator=LOCATOR), width=64, height=32)
+
+
+def test_what_lies_beyond_the_frame_is_searched_in_no_image_but_in_another() -> None:
+    named = [("low", wedge(0, y=18)), *((f"{seed}", wedge(0)) for seed in range(10))]
+    located = recipe(locator=LOCATOR)
+    good = place_good_images(named, located, width=64, height=32)
+    low, other = (good.searched(located, width=16, height=8, image=index) for index in (0, 1))
+    assert not low[0].any()
+    assert low[1:].all()
+    assert other.all()
+    np.testing.assert_array_equal(good.searched(located, width=16, height=8), other)

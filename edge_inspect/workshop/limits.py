@@ -1,0 +1,73 @@
+"""The thresholds of a part by image score and by cell, and what both together may promise.
+
+Where the image score is the maximum of the score map, one threshold serves both: NG by score and a region are one event.
+Where the model has an image score of its own they are two events, each cut by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge_inspect.config import DecisionRule
+from edge_inspect.workshop.splits import Cut, cut
+
+ONE_EVENT = "k-th largest score of held-out good parts; the pixel threshold is the same, so NG by score and a region are one event"
+TWO_EVENTS = "k-th largest image score of held-out good parts; the pixel threshold likewise, from their largest cells"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartLimits:
+    """What a part is held against.
+
+    Attributes:
+        image: cut of the image scores.
+        pixel: cut of the largest cells; the same where the image score is the largest cell.
+        rule: how they were made, for the record.
+        promise: the sentence a person may rely on, for the events that the recipe lets decide.
+        bound: of the false-reject rate of those events together.
+    """
+
+    image: Cut
+    pixel: Cut
+    rule: str
+    promise: str
+    bound: float
+
+    def clearance(self, image_score: float, peak: float) -> float:
+        """Distance to the nearer threshold, as a part of that threshold."""
+        return min(_apart(image_score, self.image.threshold), _apart(peak, self.pixel.threshold))
+
+
+def part_limits(scores: Sequence[float], peaks: Sequence[float] | None, *, wanted: float, rule: DecisionRule) -> PartLimits:
+    """Cut image scores and largest cells of the held-out parts.
+
+    Args:
+        scores: image score, one for each held-out good part.
+        peaks: largest cell of each; None where that is the image score.
+        wanted: false-reject rate to promise.
+        rule: what the recipe lets decide.
+    """
+    image = cut(scores, wanted=wanted)
+    if peaks is None:
+        return PartLimits(image=image, pixel=image, rule=ONE_EVENT, promise=image.promise, bound=image.bound)
+    pixel = cut(peaks, wanted=wanted)
+    promise, bound = _promised(image, pixel, rule)
+    return PartLimits(image=image, pixel=pixel, rule=TWO_EVENTS, promise=promise, bound=bound)
+
+
+def _promised(image: Cut, pixel: Cut, rule: DecisionRule) -> tuple[str, float]:
+    if rule.regions is None:
+        return image.promise, image.bound
+    if not rule.image_score:
+        return pixel.promise, pixel.bound
+    both = min(1.0, image.bound + pixel.bound)
+    return (
+        f"Image score and regions each reject by their own threshold: with 90 % confidence at most {both:.2%} of good parts like "
+        f"these are rejected by either. By the image score: {image.promise} By regions: {pixel.promise}",
+        both,
+    )
+
+
+def _apart(score: float, threshold: float) -> float:
+    return abs(score - threshold) / abs(threshold) if threshold else float("inf") if score else 0.0
