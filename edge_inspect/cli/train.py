@@ -57,6 +57,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="REGEX",
         help="its group names the physical part in a file name, where a part has several pictures",
     )
+    parser.add_argument(
+        "--fit-size",
+        action="store_true",
+        help="shape the network's image like what it is shown (locator, region of interest or frame) instead of squeezing that into "
+        "the configured width and height; as many pixels, multiples of 32",
+    )
     parser.add_argument("--threads", type=positive, metavar="N", help="for one operation on the CPU (default: one per core)")
     parser.add_argument("--fresh", action="store_true", help="start over instead of going on from the checkpoint")
     parser.add_argument("--list", action=List, nargs=0, help="print all systems with their paper and defaults")
@@ -75,13 +81,18 @@ def run(arguments: argparse.Namespace) -> int:
         EngineError: training diverged.
     """
     refuse_without(NAME, TRAINING)
+    from edge_inspect.workshop.network_size import fitting_size
     from edge_inspect.workshop.training import train
 
     config = configuration(arguments.model, arguments.config, arguments.set)
     recipe = load_recipe(arguments.recipe) if arguments.recipe else Recipe(part=arguments.out.resolve().name, engine=arguments.out)
+    images = list_pictures(good_folder(arguments.images))
+    if arguments.fit_size:
+        width, height = fitting_size(images, recipe, width=config.width, height=config.height)
+        config = config.model_copy(update={"width": width, "height": height})
     with ProgressBars() as bars:
         trained = train(
-            list_pictures(good_folder(arguments.images)),
+            images,
             name=arguments.model,
             config=config,
             recipe=recipe,

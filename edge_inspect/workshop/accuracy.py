@@ -20,13 +20,14 @@ from typing import Any
 
 import yaml
 
-from edge_inspect.config import Locator, PluginBlock, load_recipe
+from edge_inspect.config import Locator, PluginBlock, Recipe, load_recipe
 from edge_inspect.durable import replace_file
 from edge_inspect.workshop.evaluation.evaluate import evaluate
 from edge_inspect.workshop.evaluation.labelled import Labelled, LabelledSet, labelled_set
 from edge_inspect.workshop.evaluation.summary import summary
 from edge_inspect.workshop.export import export
 from edge_inspect.workshop.models.catalogue import configure
+from edge_inspect.workshop.network_size import fitting_size
 from edge_inspect.workshop.study_pictures import elpv_pictures, mvtec_pictures
 from edge_inspect.workshop.training import train
 
@@ -44,7 +45,8 @@ class DataSet:
         name: of its folder; `elpv_mono` and `elpv_poly` come from the PyPI package instead.
         part_of: how a file name tells the physical part, where it does.
         locator: for loose parts.
-        size: width and height of the network's image [px], multiples of 32; None leaves it to the budget.
+        size: width and height of the network's image [px], multiples of 32; None leaves it to the budget, and where that says
+            nothing to the pictures' own proportions (`network_size.py`).
     """
 
     name: str
@@ -121,7 +123,8 @@ def measure(run: Run, *, data: Path, work: Path, threads: int, machine: str) -> 
     folder = work / f"{run.family}_{run.data_set.name}_{run.seed}".replace(" ", "_")
     pictures, labelled = _pictures(run.data_set, data)
     recipe_file = _write_recipe(folder, run)
-    config = configure(run.system, {**_size(run), **run.settings})
+    settings = _sized(run, pictures, load_recipe(recipe_file))
+    config = configure(run.system, settings)
     started = time.monotonic()
     trained = train(
         pictures,
@@ -143,7 +146,7 @@ def measure(run: Run, *, data: Path, work: Path, threads: int, machine: str) -> 
         "system": run.system,
         "set": run.data_set.name,
         "seed": run.seed,
-        "settings": {**_size(run), **run.settings},
+        "settings": settings,
         "config": config.model_dump(mode="json"),
         "locator": run.located and run.data_set.locator is not None,
         "gmacs": round(exported.gmacs, 4),
@@ -186,9 +189,14 @@ def _alone(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _size(run: Run) -> dict[str, int]:
+def _sized(run: Run, pictures: Sequence[Path], recipe: Recipe) -> dict[str, Any]:
+    """The run's settings with the size of the network's image in them."""
+    if "width" in run.settings:
+        return dict(run.settings)
+    default = configure(run.system, {})
     size = run.data_set.size if run.located else None
-    return {} if size is None else {"width": size[0], "height": size[1]}
+    width, height = size or fitting_size(pictures, recipe, width=default.width, height=default.height)
+    return {"width": width, "height": height, **run.settings}
 
 
 def _pictures(data_set: DataSet, data: Path) -> tuple[Sequence[Path], LabelledSet]:

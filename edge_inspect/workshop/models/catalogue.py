@@ -46,6 +46,9 @@ CONTRACTIVE: Mapping[str, Any] = {"variant": "contractive", "bottleneck": "dense
 CONTRACTIVE_RESNET50: Mapping[str, Any] = {**CONTRACTIVE, "encoder": "resnet50", "penalty_weight": 1e-12}
 """Batch norm, layer on layer, makes the Jacobian of ResNet50 with random weights millions of times that of the others."""
 
+REMEMBERING: Mapping[str, Any] = {"by_position": True, "memory": 1000}
+"""What the flagship has over An's system E: a second head on the same levels (DECISIONS 43)."""
+
 CATALOGUE: Mapping[str, Entry] = {
     "dae": Entry(module="kumar", name="Kumar", source=KUMAR),
     "dae_vgg16": Entry(module="kumar", name="Kumar", preset={"encoder": "vgg16", "bottleneck": "dense"}, source=KUMAR),
@@ -57,7 +60,7 @@ CATALOGUE: Mapping[str, Entry] = {
     "mdaae": Entry(module="mdaae_sagan", name="MdaaeSagan", preset={"reconstruction": "mdaae", "adversary": False}, source=f"{AN}, B"),
     "sagan": Entry(module="mdaae_sagan", name="MdaaeSagan", preset={"reconstruction": "generator"}, source=f"{AN}, C"),
     "mdaae_gan": Entry(module="mdaae_sagan", name="MdaaeSagan", preset={"attention": False}, source=f"{AN}, D"),
-    "mdaae_sagan": Entry(module="mdaae_sagan", name="MdaaeSagan", source=f"{AN}, E"),
+    "mdaae_sagan": Entry(module="mdaae_sagan", name="MdaaeSagan", preset=REMEMBERING, source=f"{AN}, E"),
     "triplet": Entry(module="triplet", name="Triplet", source=TAYEH),
     "skip_sagan": Entry(module="skip_sagan", name="SkipSagan", source=SUN),
     "skip_gan": Entry(module="skip_sagan", name="SkipSagan", preset={"attention": False}, source=f"{SUN}, without attention"),

@@ -29,6 +29,7 @@ from torch.optim import AdamW, Optimizer
 from edge_inspect.errors import ConfigError
 from edge_inspect.model_folder import ImageSize
 from edge_inspect.workshop.anomalies import moved, plant_anomaly
+from edge_inspect.workshop.models.cross_fitting import cross_fitted, joined
 from edge_inspect.workshop.models.frames import GaussianFilter, enlarged, maximum, planes_from_frames
 from edge_inspect.workshop.models.illumination import open_illumination
 from edge_inspect.workshop.models.initialise import xavier_uniform
@@ -43,6 +44,7 @@ from edge_inspect.workshop.models.mdaae_sagan_losses import (
     non_saturating,
     sparsity,
 )
+from edge_inspect.workshop.models.neighbours import NeighbourMemory
 from edge_inspect.workshop.models.padim import refuse_uneven
 from edge_inspect.workshop.models.system import Batches, Prepared
 
@@ -62,6 +64,8 @@ class MdaaeSagan(nn.Module):
     image_score: Literal["map maximum", "own"] = "map maximum"
     error_mean: Tensor
     error_scale: Tensor
+    memory_mean: Tensor
+    memory_scale: Tensor
     judged_mean: Tensor
     judged_scale: Tensor
 
@@ -76,9 +80,7 @@ class MdaaeSagan(nn.Module):
         refuse_uneven(size, MULTIPLE)
         self.config = config
         self.epoch = 0
-        self.score_meaning = f"error of reconstruction ({config.error})" + (
-            f" + {config.discriminator_weight:g} x discriminator, in standard deviations over good parts" if config.adversary else ""
-        )
+        self.score_meaning = _meaning(config)
         self.illumination = open_illumination(config.illumination)
         self.levels = FeatureLevels(config.backbone) if config.reconstruction == "mdaae" else ImageLevel(size.channels)
         channels, strides = self.levels.channels, self.levels.strides
@@ -102,7 +104,9 @@ class MdaaeSagan(nn.Module):
         grid = (size.height // CELL_PX, size.width // CELL_PX)
         self.error = open_error(config, sum(channels), grid)
         positions = grid if config.by_position else (1, 1)
-        for name, shape in (("error", positions), ("judged", (1, 1))):
+        coarse = tuple(side // max(strides) for side in grid) if config.by_position else (1, 1)
+        self.memory = NeighbourMemory(sum(channels), strides, entries=config.memory) if config.memory else None
+        for name, shape in (("error", positions), ("memory", coarse), ("judged", (1, 1))):
             self.register_buffer(f"{name}_mean", torch.zeros(1, 1, *shape))
             self.register_buffer(f"{name}_scale", torch.ones(1, 1, *shape))
         self.smooth = GaussianFilter(config.smoothing_cells)
@@ -157,17 +161,22 @@ class MdaaeSagan(nn.Module):
 
     def settle(self, batches: Batches) -> None:
         """Fit the error's statistics, then the means and deviations that bring both terms of (15) to one measure."""
-        self.error.fit(self._differences(batches))
-        self._normalise("error", [self.error(*pair) for pair in self._differences(batches)])
+        pair = joined(self._differences(batches))
+        self._normalise("error", cross_fitted(self.error, pair))
+        if self.memory is not None:
+            self._normalise("memory", cross_fitted(self.memory, pair))
         if self.discriminator is not None:
             judged = [self._judged(self.standard(self._taken(rows))) for rows in batches() if bool(rows[-1].any())]
-            self._normalise("judged", judged)
+            self._normalise("judged", torch.cat(judged))
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Score map (n, 1, H/4, W/4) and its maximum (n,). Source: An et al. 2026, eq. 15."""
         levels = self.standard(self.levels(self.illumination(planes_from_frames(frames))))
         again, _ = self.autoencoder(levels)
         score = (self.error(levels, again) - self.error_mean) * self.error_scale
+        if self.memory is not None:
+            far = (self.memory(levels, again) - self.memory_mean) * self.memory_scale
+            score = score + enlarged(far, self.memory.coarsest)
         if self.discriminator is not None:
             judged = (self._judged(levels) - self.judged_mean) * self.judged_scale
             score = score + self.config.discriminator_weight * judged
@@ -227,9 +236,8 @@ class MdaaeSagan(nn.Module):
                 levels = self.standard(self._taken(rows))
                 yield levels, self.autoencoder(levels)[0]
 
-    def _normalise(self, name: str, maps: Sequence[Tensor]) -> None:
+    def _normalise(self, name: str, values: Tensor) -> None:
         """Mean and deviation over good parts: by position where asked (with a floor of a tenth of the whole's), else of all cells."""
-        values = torch.cat(list(maps))
         mean, scale = getattr(self, f"{name}_mean"), getattr(self, f"{name}_scale")
         if mean.shape[2:] == (1, 1):
             mean.fill_(float(values.mean()))
@@ -257,6 +265,13 @@ def _copies(
         spoilt, anomalous = plant_anomaly(good, random)
         made.append((good, spoilt, anomalous, seen))
     return made
+
+
+def _meaning(config: MdaaeSaganConfig) -> str:
+    further = ["distance to the nearest of good parts' neighbourhoods"] if config.memory else []
+    further += [f"{config.discriminator_weight:g} x discriminator"] if config.adversary else []
+    said = " + ".join([f"error of reconstruction ({config.error})", *further])
+    return f"{said}, in standard deviations over good parts" if further else said
 
 
 def _betas(given: tuple[float, ...], levels: int) -> tuple[float, ...]:

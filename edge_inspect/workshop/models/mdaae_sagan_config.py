@@ -34,7 +34,9 @@ class MdaaeSaganConfig(SystemConfig):
         block, pooling: covariance shared by block x block positions, and with all (PaDiM's).
         by_position: the error is measured in standard deviations about its mean over good parts at the same position, frozen
             in the graph (promise 5: never per image).
-        discriminator_weight: gamma of eq. 15; both terms are in standard deviations over good parts. Of 0 to 2, chosen on the
+        memory: neighbourhoods of good parts that every one is held against, wherever it lies (ours, PatchCore's; `neighbours.py`).
+            Added to the error, both by position; 0: none.
+        discriminator_weight: gamma of eq. 15; all terms are in standard deviations over good parts. Of 0 to 2, chosen on the
             polycrystalline cells of elpv_dataset, which nothing else is judged on (docs/results/accuracy.md, DECISIONS 41).
         discriminator_width: channels inside it. Ours.
         adversarial_weight, matching_weight: of eq. 9 and of feature matching in eq. 14. Ours.
@@ -62,6 +64,7 @@ class MdaaeSaganConfig(SystemConfig):
     block: int = Field(default=2, ge=1)
     pooling: float = Field(default=0.1, ge=0, le=1)
     by_position: bool = False
+    memory: int = Field(default=0, ge=0)
     discriminator_weight: float = Field(default=0.5, ge=0)
     discriminator_width: int = Field(default=64, ge=8)
     adversarial_weight: float = Field(default=0.01, ge=0)

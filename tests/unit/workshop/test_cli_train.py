@@ -4,8 +4,11 @@ import argparse
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from edge_inspect.acceptance import accept
@@ -18,6 +21,7 @@ from edge_inspect.errors import ConfigError
 from edge_inspect.model_folder import open_model_folder
 from edge_inspect.runtimes.onnx_runtime import open_onnx
 from edge_inspect.thresholds import load_thresholds
+from edge_inspect.workshop.trained_folder import read_record
 
 pytestmark = pytest.mark.torch
 
@@ -83,6 +87,16 @@ def test_a_folder_in_mvtec_layout_is_trained_on_its_good_images(good_folder: Pat
     (tmp_path / "screw" / "test" / "scratch").mkdir(parents=True)
     train("--images", tmp_path / "screw", "--out", tmp_path / "t", "--part-of", r"(\d+)_")
     assert len(json.loads((tmp_path / "t" / "training.json").read_text())["held_out"]) == 6
+
+
+def test_the_network_s_image_takes_the_parts_own_shape_when_asked(tmp_path: Path, plate: Callable[..., np.ndarray]) -> None:
+    (tmp_path / "long").mkdir()
+    for seed in range(20):
+        cv2.imwrite(str(tmp_path / "long" / f"{seed}.png"), plate(seed, width=192, height=64))
+    for words, wanted in ((["--fit-size"], (224, 64)), ([], (128, 128))):
+        train("--images", tmp_path / "long", "--out", tmp_path / "trained", "--fresh", "--set", "width=128", "--set", "height=128", *words)
+        size = read_record(tmp_path / "trained").size
+        assert (size.width, size.height) == wanted
 
 
 def test_a_plain_folder_is_taken_as_it_is(tmp_path: Path) -> None:

@@ -57,6 +57,16 @@ def test_a_run_is_trained_exported_judged_recorded_and_told_on_the_page(tmp_path
     assert "| blur | 1 | 0.500 | 0.250 |" in page
 
 
+def test_a_set_of_which_no_size_is_said_keeps_its_pictures_proportions(tmp_path: Path, plate: Plate) -> None:
+    data = made_set(tmp_path, plate)
+    for file in data.rglob("*.png"):
+        pixels = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE)
+        cv2.imwrite(str(file), np.repeat(pixels, 2, axis=1))
+    run = Run(family="padim", system="padim", data_set=MADE, settings={"dimensions": 24})
+    row = measure(run, data=data, work=tmp_path / "work", threads=1, machine="a test")
+    assert (row["settings"]["width"], row["settings"]["height"]) == (352, 192)
+
+
 def test_every_budget_is_planned_on_its_sets_and_small_sets_get_their_own() -> None:
     planned = list(runs(seeds=(0, 1)))
     assert len({run.key for run in planned}) == len(planned)
