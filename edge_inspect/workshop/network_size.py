@@ -40,10 +40,10 @@ def _ratio(images: Sequence[Given], recipe: Recipe) -> float | None:
 
 def _of_one(image: Given) -> float | None:
     try:
-        pixels = read_picture(image) if not isinstance(image, tuple) else image[1]
+        height, width = (image[1] if isinstance(image, tuple) else read_picture(image)).shape[:2]
     except CameraError:
         return None
-    return pixels.shape[1] / pixels.shape[0]
+    return float(width / height)
 
 
 def _whole(side: float, multiple: int) -> int:
