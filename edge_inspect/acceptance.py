@@ -73,7 +73,7 @@ def accept(
     *,
     image_threshold: float | None,
     pixel_threshold: float | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
 ) -> Acceptance:
     """Let an engine serve, or say why not. Arguments and result are those of `compare`.
 
@@ -95,7 +95,7 @@ def compare(
     *,
     image_threshold: float | None,
     pixel_threshold: float | None = None,
-    tolerance: float = TOLERANCE,
+    tolerance: float | None = None,
 ) -> Acceptance:
     """Run the golden frames through an engine and hold its answers against the reference's.
 
@@ -104,11 +104,14 @@ def compare(
         model: the folder it was opened from.
         image_threshold: no golden frame's verdict may flip against it; None compares no verdicts.
         pixel_threshold: the cells above it must overlap; None compares no regions.
-        tolerance: largest difference allowed, as a part of the range of the golden scores.
+        tolerance: largest difference allowed, as a part of the range of the golden scores; None asks what the model's
+            precision is allowed.
 
     Raises:
         EngineError: the golden frames are not this model's, the engine failed, or its answers have another shape.
     """
+    tolerance = (TOLERANCE if model.lowered is None else model.lowered.tolerance) if tolerance is None else tolerance
+    least_overlap = LEAST_OVERLAP if model.lowered is None else model.lowered.least_overlap
     golden = _load_sound_golden(model)
     rounds, latencies_ns = _run(runtime, model, golden)
     wanted = _Answers(maps=golden.maps, scores=golden.scores.astype(np.float64))
@@ -132,7 +135,7 @@ def compare(
         complaints=(
             *_differs(worst, tolerance),
             *(_flips(got, wanted, image_threshold, frame) for frame in flipped),
-            *_parts(overlap, pixel_threshold),
+            *_parts(overlap, pixel_threshold, least_overlap),
             *([] if repeatable else ["the same frame did not give the same bits each time"]),
         ),
     )
@@ -282,6 +285,6 @@ def _flips(got: _Answers, wanted: _Answers, threshold: float | None, frame: int)
     return f"golden frame {frame} flips its verdict: got {got.scores[frame]:g}, wanted {wanted.scores[frame]:g}, threshold {threshold:g}"
 
 
-def _parts(overlap: float | None, threshold: float | None) -> Iterator[str]:
-    if overlap is not None and overlap < LEAST_OVERLAP:
-        yield f"regions above {threshold:g} overlap by {overlap:.2f}, wanted {LEAST_OVERLAP:g}"
+def _parts(overlap: float | None, threshold: float | None, least: float) -> Iterator[str]:
+    if overlap is not None and overlap < least:
+        yield f"regions above {threshold:g} overlap by {overlap:.2f}, wanted {least:.3g}"

@@ -21,7 +21,7 @@ from edge_inspect.decision import Limits, decide, is_finite, masked_score
 from edge_inspect.errors import CameraError, ConfigError
 from edge_inspect.geometry import locate, place, searched_cells
 from edge_inspect.model_folder import ModelFolder, open_model_folder
-from edge_inspect.plugins import prepare
+from edge_inspect.plugins import prepare, served
 from edge_inspect.protocols import Runtime
 from edge_inspect.regions import find_regions
 from edge_inspect.thresholds import Thresholds, load_thresholds
@@ -163,7 +163,7 @@ def open_inspector(recipe_file: Path, runtime: PluginBlock, *, base: Path) -> It
 
     Args:
         recipe_file: `recipe.yaml`.
-        runtime: which runtime opens the engine, with its options.
+        runtime: which runtime opens the engine, with its options; `precision` says which of its files.
         base: folder that `Path` options of the runtime are relative to.
 
     Raises:
@@ -175,7 +175,8 @@ def open_inspector(recipe_file: Path, runtime: PluginBlock, *, base: Path) -> It
     model = open_model_folder(recipe.engine)
     _refuse_unmaskable(recipe_file, recipe, model)
     thresholds = load_thresholds(recipe.thresholds, engine_sha256=model.engine_sha256, recipe_sha256=recipe.sha256)
-    with prepare("runtimes", runtime, base=base, given={"model": model})() as opened:
+    model, block = served(model, runtime)
+    with prepare("runtimes", block, base=base, given={"model": model})() as opened:
         accept(opened, model, image_threshold=thresholds.image_threshold, pixel_threshold=thresholds.pixel_threshold)
         inspector = Inspector(recipe=recipe, model=model, thresholds=thresholds, runtime=opened)
         inspector.rehearse()

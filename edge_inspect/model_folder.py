@@ -2,7 +2,7 @@
 
 `model.onnx` takes one uint8 image `frame` (1, H, W, C) and gives `score_map` (1, 1, h, w) float32, already smoothed, and
 `image_score` (1,) float32. `golden.npz` holds golden frames and what the reference runtime said of them.
-`manifest.json` names both with their hashes.
+`manifest.json` names both with their hashes. `model.fp16.onnx` and `model.int8.onnx` may stand beside them, made by `edge-inspect build`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import io
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -23,12 +23,15 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from edge_inspect.config import first_mistake
 from edge_inspect.datatypes import ScoreMap, UInt8Image
-from edge_inspect.durable import sync_folder, write_file
+from edge_inspect.durable import replace_file, sync_folder, write_file
 from edge_inspect.errors import EngineError
 
 MODEL_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
 MANIFEST_FILE = "manifest.json"
+
+Precision = Literal["fp32", "fp16", "int8"]
+PRECISION_FILES: Mapping[Precision, str] = {"fp32": MODEL_FILE, "fp16": "model.fp16.onnx", "int8": "model.int8.onnx"}
 
 
 class _Recorded(BaseModel):
@@ -58,6 +61,24 @@ class Training(_Recorded):
     """Hash over the sorted hashes of the training images' pixels."""
 
 
+class LowerPrecision(_Recorded):
+    """How a file of lower precision was made, and how far it may lie from the float32 answers.
+
+    `worst` and `mean` say how far image scores of good frames moved, as a part of the room between their median and the
+    threshold. `tolerance` and `least_overlap` are what `acceptance` asks of it on the golden frames.
+    """
+
+    float32_layers: tuple[str, ...]
+    layers: int = Field(ge=0)
+    frames: int = Field(ge=0)
+    fingerprint: str
+    """Hash over the sorted hashes of the frames that ranges were taken from, and that it was tried on."""
+    worst: float = Field(ge=0)
+    mean: float = Field(ge=0)
+    tolerance: float = Field(gt=0)
+    least_overlap: float = Field(ge=0, le=1)
+
+
 class Manifest(_Recorded):
     """What stands in `manifest.json`.
 
@@ -73,6 +94,7 @@ class Manifest(_Recorded):
     image_score: Literal["map maximum", "own"]
     score_meaning: str
     training: Training
+    precisions: dict[Literal["fp16", "int8"], LowerPrecision] = Field(default_factory=dict)
     files: dict[str, str]
     software: str
     created_at: AwareDatetime
@@ -95,19 +117,49 @@ class Golden:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ModelFolder:
-    """A verified model folder: every file in it has the hash its manifest names."""
+    """A verified model folder: every file in it has the hash its manifest names.
+
+    Attributes:
+        path: of the folder.
+        manifest: what stands in it.
+        precision: which of its ONNX files is meant.
+    """
 
     path: Path
     manifest: Manifest
+    precision: Precision = "fp32"
 
     @property
     def model_file(self) -> Path:
-        """The ONNX file."""
-        return self.path / MODEL_FILE
+        """The ONNX file of this precision."""
+        return self.path / PRECISION_FILES[self.precision]
+
+    @property
+    def model_sha256(self) -> str:
+        """Hash of the ONNX file of this precision."""
+        return self.manifest.files[PRECISION_FILES[self.precision]]
+
+    @property
+    def lowered(self) -> LowerPrecision | None:
+        """How the file of this precision was made; None for float32."""
+        return None if self.precision == "fp32" else self.manifest.precisions[self.precision]
+
+    def at(self, precision: Precision) -> ModelFolder:
+        """The same folder, meaning the file of this precision.
+
+        Raises:
+            EngineError: it has none.
+        """
+        if precision != "fp32" and precision not in self.manifest.precisions:
+            raise EngineError(
+                f"{self.path}: has no {PRECISION_FILES[precision]}; make it on recorded good frames with "
+                f"`edge-inspect build --precision {precision}`, or serve fp32"
+            )
+        return replace(self, precision=precision)
 
     @property
     def engine_sha256(self) -> str:
-        """Hash of the ONNX file: the engine's identity in thresholds and records."""
+        """Hash of the float32 ONNX file: the engine's identity in thresholds and records, in every precision."""
         return self.manifest.files[MODEL_FILE]
 
     def load_golden(self) -> Golden:
@@ -185,6 +237,28 @@ def write_model_folder(
     except OSError as error:
         raise EngineError(f"{path}: the model cannot be written: {error.strerror}; check space and permissions") from error
     return ModelFolder(path=path, manifest=manifest)
+
+
+def add_precisions(model: ModelFolder, made: Mapping[Literal["fp16", "int8"], tuple[bytes, LowerPrecision]]) -> ModelFolder:
+    """Put files of lower precision beside the float32 one; the manifest comes last, so that a cut leaves the folder as it was or whole.
+
+    Raises:
+        EngineError: the folder cannot be written.
+    """
+    files = {PRECISION_FILES[precision]: content for precision, (content, _) in made.items()}
+    manifest = model.manifest.model_copy(
+        update={
+            "precisions": {**model.manifest.precisions, **{precision: said for precision, (_, said) in made.items()}},
+            "files": {**model.manifest.files, **{name: hashlib.sha256(content).hexdigest() for name, content in files.items()}},
+        }
+    )
+    try:
+        for name, content in files.items():
+            replace_file(model.path / name, content)
+        replace_file(model.path / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode())
+    except OSError as error:
+        raise EngineError(f"{model.path}: the model cannot be written: {error.strerror}; check space and permissions") from error
+    return ModelFolder(path=model.path, manifest=manifest)
 
 
 def _load_manifest(path: Path) -> Manifest:

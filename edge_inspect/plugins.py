@@ -19,6 +19,7 @@ from pydantic import ConfigDict, ValidationError, create_model
 
 from edge_inspect.config import PluginBlock, explained, shortened
 from edge_inspect.errors import ConfigError, PluginError
+from edge_inspect.model_folder import PRECISION_FILES, ModelFolder
 
 Door = Literal["cameras", "runtimes", "outputs", "plc"]
 Factory = Callable[..., AbstractContextManager[Any]]
@@ -68,6 +69,21 @@ def load_factory(door: Door, kind: str) -> Factory:
     except AttributeError as error:
         raise PluginError(f"{door}: kind {kind!r} names {point.value}, which is not there: {error}; install it again") from error
     return factory
+
+
+def served(model: ModelFolder, runtime: PluginBlock) -> tuple[ModelFolder, PluginBlock]:
+    """The file of the model that a runtime block asks for by `precision`, and the block without that key: no runtime need know it.
+
+    Raises:
+        ConfigError: no such precision.
+        EngineError: the model has no file of it.
+    """
+    asked = runtime.options.get("precision", "fp32")
+    if asked not in PRECISION_FILES:
+        raise ConfigError(
+            f"{runtime.place_of('precision') or 'runtimes: precision'}: {asked!r} is none; write one of {', '.join(PRECISION_FILES)}"
+        )
+    return model.at(asked), runtime.without("precision")
 
 
 def installed(door: Door) -> dict[str, EntryPoint]:

@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channels", type=int, choices=(1, 3), default=3, help="channels of a frame (default: %(default)s)")
     parser.add_argument("--frames", type=_at_least(1), default=300, help="frames to time (default: %(default)s)")
     parser.add_argument("--interval-ms", type=_at_least(0), default=0, help="wait before each frame, as a line does (default: none)")
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="which of the model's files (default %(default)s)"
+    )
     parser.add_argument("--soak", type=_at_least(2_001), metavar="N", help="also run N frames and report how memory grows")
     parser.add_argument("--startup", action="store_true", help="also time imports and the start until ready")
     parser.add_argument("--plc", action="store_true", help="also time until a Modbus client sees a verdict")
@@ -42,7 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge_inspect.config import DEFAULT_RUNTIME, PluginBlock
     from edge_inspect.model_folder import open_model_folder
 
-    options = {} if arguments.threads is None else {"threads": arguments.threads}
+    options = {"precision": arguments.precision, **({} if arguments.threads is None else {"threads": arguments.threads})}
     runtime = PluginBlock(kind=arguments.runtime or DEFAULT_RUNTIME, **options)
     report = _report(open_model_folder(arguments.model), runtime, arguments)
     print(json.dumps(report, indent=2) if arguments.json else "\n".join(_lines(report)))
@@ -63,6 +66,7 @@ def _report(model: ModelFolder, runtime: PluginBlock, arguments: argparse.Namesp
             "model": model.manifest.model,
             "engine_sha256": model.engine_sha256,
             "runtime": runtime.kind,
+            "precision": arguments.precision,
             "threads": arguments.threads,
             "interval_ms": arguments.interval_ms,
             "network": model.manifest.input.model_dump(),
@@ -83,7 +87,7 @@ def _lines(report: dict[str, Any]) -> Iterator[str]:
     frame, network, device = report["frame"], report["network"], report["device"]
     yield f"{device['cpu']}, {device['usable_cores']} of {device['cores']} cores, load {device['load_1min']:.1f}"
     yield (
-        f"{report['model']} ({report['engine_sha256'][:12]}) in {report['runtime']}: {report['frames']} frames of "
+        f"{report['model']} ({report['engine_sha256'][:12]}, {report['precision']}) in {report['runtime']}: {report['frames']} frames of "
         f"{frame['width']} x {frame['height']} x {frame['channels']} px to an image of "
         f"{network['width']} x {network['height']} x {network['channels']}"
     )

@@ -19,6 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of test sets in MVTec AD layout")
     parser.add_argument("--category", required=True, metavar="NAME", help="the set: DIR/NAME/test/good and DIR/NAME/test/<defect>")
     parser.add_argument("--runtime", help="runtime to open the engine with (default: the one a station takes)")
+    parser.add_argument(
+        "--precision", choices=("fp32", "fp16", "int8"), default="fp32", help="which of the engine's files (default %(default)s)"
+    )
     parser.add_argument("--robustness", action="store_true", help="also judge noisy, dark, bright, blurred, packed and moved pictures")
     parser.add_argument(
         "--part-of",
@@ -59,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
         evaluation = evaluate(
             arguments.recipe,
             labelled,
-            runtime=PluginBlock(kind=arguments.runtime or DEFAULT_RUNTIME),
+            runtime=PluginBlock.model_validate({"kind": arguments.runtime or DEFAULT_RUNTIME, "precision": arguments.precision}),
             robustness=arguments.robustness,
             part_of=arguments.part_of,
             seed=arguments.seed,

@@ -27,6 +27,12 @@ class PluginBlock(BaseModel):
         """The options as they stand in the file; checked against the factory when it is opened."""
         return dict(self.model_extra or {})
 
+    def without(self, option: str) -> PluginBlock:
+        """The same block without an option, which somebody else has dealt with."""
+        left = PluginBlock.model_validate({"kind": self.kind, **{name: value for name, value in self.options.items() if name != option}})
+        left._places.update(self._places)
+        return left
+
     def place_of(self, option: str) -> str:
         """File, line and key of an option (`station.yaml:7: camera.fps`), also of a missing one; "" for a block of no file."""
         block = self._places.get("")

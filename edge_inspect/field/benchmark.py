@@ -24,7 +24,7 @@ from edge_inspect.field.device import resident_bytes
 from edge_inspect.geometry import place, warp
 from edge_inspect.inspector import Inspector
 from edge_inspect.model_folder import ModelFolder
-from edge_inspect.plugins import prepare
+from edge_inspect.plugins import prepare, served
 from edge_inspect.protocols import Runtime
 from edge_inspect.thresholds import Sample, Thresholds
 
@@ -98,7 +98,8 @@ def open_bench(model: ModelFolder, runtime: PluginBlock) -> Iterator[Bench]:
     """
     thresholds = _thresholds(model)
     recipe = Recipe(part="bench", engine=model.path)
-    with prepare("runtimes", runtime, base=Path.cwd(), given={"model": model})() as opened:
+    model, block = served(model, runtime)
+    with prepare("runtimes", block, base=Path.cwd(), given={"model": model})() as opened:
         # The golden median lies between golden frames, some of them next to it: no verdict is compared with it.
         acceptance = accept(opened, model, image_threshold=None)
         inspector = Inspector(recipe=recipe, model=model, thresholds=thresholds, runtime=opened)

@@ -58,7 +58,7 @@ def _compile(model: ModelFolder, threads: int, cache: Path | None) -> Any:
     }
     if cache is not None:
         # Keyed by the graph's hash here, and by version and device inside.
-        options["CACHE_DIR"] = str(cache / model.engine_sha256[:16])
+        options["CACHE_DIR"] = str(cache / model.model_sha256[:16])
     return core.compile_model(graph, "CPU", options)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from edge_inspect.config import PluginBlock, load_station
 from edge_inspect.errors import ConfigError, PluginError
-from edge_inspect.plugins import installed, load_factory, prepare
+from edge_inspect.plugins import installed, load_factory, prepare, served
 
 ACME = '''
 from __future__ import annotations
@@ -203,3 +203,27 @@ def test_an_option_of_a_file_is_told_with_its_line(acme):
         "station.yaml:5: camera.lamps.1: got 'x'; should be a whole number",
         "station.yaml:6: camera.speed: unknown option; options are cache, extra, fps, lamps, log, loop, mode, model_path, password, path",
     ]
+
+
+def test_a_precision_that_there_is_none_of_is_named_with_its_place(tmp_path):
+    file = tmp_path / "station.yaml"
+    file.write_text(
+        "name: a\nrecipe: recipe.yaml\ndeadline_ms: 100\ncamera: {kind: folder, path: pictures}\nruntime: {kind: onnx, precision: fp8}\n"
+    )
+    with pytest.raises(ConfigError, match=r"station\.yaml:5: runtime\.precision: 'fp8' is none; write one of fp32, fp16, int8"):
+        served(None, load_station(file).runtime)
+
+
+def test_what_is_served_leaves_the_other_options_where_they_stand(tmp_path):
+    file = tmp_path / "station.yaml"
+    file.write_text(
+        "name: a\nrecipe: recipe.yaml\ndeadline_ms: 100\ncamera: {kind: folder, path: pictures}\nruntime:\n  kind: onnx\n  threads: 2\n"
+    )
+
+    class Model:
+        def at(self, precision):
+            return precision
+
+    model, block = served(Model(), load_station(file).runtime)
+    assert (model, block.options) == ("fp32", {"threads": 2})
+    assert block.place_of("threads") == f"{file}:7: runtime.threads"

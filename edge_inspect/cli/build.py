@@ -1,0 +1,115 @@
+"""`edge-inspect build`: make an engine's files of lower precision, on recorded good frames."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge_inspect.cameras.pictures import list_pictures
+from edge_inspect.cli.onnx_needed import refuse_without_onnx
+from edge_inspect.cli.progress import ProgressBars
+from edge_inspect.config import load_recipe
+from edge_inspect.errors import ConfigError
+
+if TYPE_CHECKING:
+    from edge_inspect.workshop.precision.files import Made
+
+NAME = "build"
+HELP = "make fp16 and int8 files of an engine from recorded good frames; none stands that flips a verdict (needs onnx)"
+EXAMPLE = "edge-inspect build --recipe calibration/screw/recipe.yaml --frames good/ --precision int8"
+
+FRAMES = "frames"
+"""Folder of recorded good frames beside the recipe."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the verb takes."""
+    parser.add_argument("--recipe", type=Path, metavar="FILE", help="the part's recipe.yaml; its engine gets the files")
+    parser.add_argument("--frames", type=Path, metavar="DIR", help="pictures of good parts (default: frames/ beside the recipe)")
+    parser.add_argument(
+        "--precision", nargs="+", choices=("fp16", "int8"), default=["fp16", "int8"], help="which files to make (default: both)"
+    )
+    parser.add_argument(
+        "--allowed",
+        type=float,
+        default=0.1,
+        metavar="SHARE",
+        help="how much of the room between good scores and threshold int8 may take; layers stay float32 until it takes no more "
+        "(default %(default)s)",
+    )
+    parser.add_argument("--target", choices=("list",), help="print what is known of NVIDIA targets, and build nothing")
+    parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build and report.
+
+    Returns:
+        0; everything else is an error.
+
+    Raises:
+        ConfigError: the extra is not installed, or recipe, frames or options are wrong.
+        CameraError: the folder holds no pictures.
+        EngineError: a file flips a verdict, or cannot be written.
+    """
+    if arguments.target:
+        return _print_targets(as_json=arguments.json)
+    refuse_without_onnx(NAME)
+    from edge_inspect.workshop.precision.files import build_precisions
+
+    if arguments.recipe is None:
+        raise ConfigError("which part? Give --recipe FILE; --target list needs none")
+    if not 0 < arguments.allowed <= 1:
+        raise ConfigError(f"--allowed {arguments.allowed:g}: must lie between 0 and 1; 0.1 is a tenth of the room")
+    recipe = load_recipe(arguments.recipe)
+    with ProgressBars() as bars:
+        made = build_precisions(
+            recipe,
+            list_pictures(arguments.frames or arguments.recipe.parent / FRAMES),
+            arguments.precision,
+            allowed=arguments.allowed,
+            told=bars.show,
+        )
+    if arguments.json:
+        print(json.dumps({"engine": str(recipe.engine.resolve()), "made": [_summary(one) for one in made]}))
+    else:
+        print("\n".join(line for one in made for line in _lines(one)))
+        print(f'next         write "runtime: {{kind: openvino, precision: {made[-1].precision}}}" into station.yaml')
+    return 0
+
+
+def _print_targets(*, as_json: bool) -> int:
+    from edge_inspect.workshop.targets import TARGETS, target_lines
+
+    print(json.dumps([asdict(target) for target in TARGETS]) if as_json else "\n".join(target_lines()))
+    return 0
+
+
+def _lines(made: Made) -> Iterator[str]:
+    said, acceptance = made.said, made.acceptance
+    moved = f"scores move by {said.mean:.1%} of the room to the threshold, at most {said.worst:.1%}"
+    yield f"{made.precision:12} {said.frames} good frames; {moved}"
+    if said.layers:
+        kept = f", in float32: {', '.join(said.float32_layers)}" if said.float32_layers else ""
+        lowered = said.layers - len(said.float32_layers)
+        yield f"layers       {lowered} of {said.layers} in int8 (with all of them {made.all_layers.worst:.1%}){kept}"
+    overlap = acceptance.regions_overlap
+    regions = "" if overlap is None else f", regions overlap by {overlap:.2f}"
+    apart = f"largest difference {acceptance.worst_relative:.2%} of the score range"
+    yield f"golden       {acceptance.frames} frames, 0 verdicts flipped, {apart}{regions}"
+    yield f"time         {made.seconds:.1f} s"
+
+
+def _summary(made: Made) -> dict[str, Any]:
+    return {
+        "precision": made.precision,
+        **made.said.model_dump(mode="json"),
+        "all_layers_worst": made.all_layers.worst,
+        "golden_worst_relative": made.acceptance.worst_relative,
+        "golden_regions_overlap": made.acceptance.regions_overlap,
+        "seconds": round(made.seconds, 3),
+    }

@@ -1,0 +1,114 @@
+"""A TensorRT plan and its sidecar: what it was built from, with what, for which GPU; checked before anything loads it.
+
+`NAME.plan` is what TensorRT wrote, `NAME.plan.json` what stands here. A plan fits one version of TensorRT and one kind of
+GPU; any other answers with a refusal at best.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+
+from edge_inspect.config import first_mistake
+from edge_inspect.errors import EngineError
+from edge_inspect.model_folder import ModelFolder, Precision
+
+SIDECAR = ".json"
+BUILD_AGAIN = "build it again on this device (edge-inspect build)"
+
+
+class _Recorded(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Gpu(_Recorded):
+    """A GPU, as CUDA tells of it.
+
+    `compute_capability` is major.minor, `driver` the CUDA version that the driver serves, such as 12.4.
+    """
+
+    name: str
+    compute_capability: str = Field(pattern=r"^\d+\.\d$")
+    driver: str
+
+
+class PlanSidecar(_Recorded):
+    """What stands in `NAME.plan.json`.
+
+    `gpu` is None for a plan that was built ahead of time, for the capabilities in `ahead_of_time`; `onnx_sha256` is of the
+    file in the model folder, also where its input was made float first (`float_input`); `build_s` is in seconds.
+    """
+
+    format: Literal[1] = 1
+    module: str
+    tensorrt: str
+    gpu: Gpu | None
+    ahead_of_time: tuple[str, ...]
+    power_mode: str | None
+    precision: Precision
+    weakly_typed: bool
+    float_input: bool
+    workspace_mb: int = Field(gt=0)
+    onnx_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    plan_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    build_s: float = Field(ge=0, allow_inf_nan=False)
+    software: str
+    built_at: AwareDatetime
+
+
+def sidecar_file(plan: Path) -> Path:
+    """Where the sidecar of a plan lies."""
+    return plan.with_name(plan.name + SIDECAR)
+
+
+def load_plan(plan: Path, model: ModelFolder) -> PlanSidecar:
+    """Read the sidecar; verify that the plan is the one it tells of, and that it was built from this model.
+
+    Raises:
+        EngineError: either cannot be read, the plan is another one, or it was built from another model.
+    """
+    sidecar = _read_sidecar(sidecar_file(plan))
+    try:
+        found = hashlib.sha256(plan.read_bytes()).hexdigest()
+    except OSError as error:
+        raise EngineError(f"{plan}: cannot be read: {error.strerror}; {BUILD_AGAIN}") from error
+    if found != sidecar.plan_sha256:
+        raise EngineError(
+            f"{plan}: is not the plan that was built: hash {found[:12]}, its sidecar says {sidecar.plan_sha256[:12]}; {BUILD_AGAIN}"
+        )
+    if sidecar.onnx_sha256 not in model.manifest.files.values():
+        raise EngineError(f"{plan}: was built from graph {sidecar.onnx_sha256[:12]}, which {model.path} does not have; {BUILD_AGAIN}")
+    return sidecar
+
+
+def refuse_elsewhere(plan: Path, sidecar: PlanSidecar, *, module: str, tensorrt: str, gpu: Gpu) -> None:
+    """Refuse a plan that was built with another TensorRT or for another GPU than this one.
+
+    Raises:
+        EngineError: what differs, got and wanted.
+    """
+    if (module, tensorrt) != (sidecar.module, sidecar.tensorrt):
+        raise EngineError(f"{plan}: was built by {sidecar.module} {sidecar.tensorrt}, here is {module} {tensorrt}; {BUILD_AGAIN}")
+    if sidecar.gpu is None:
+        if gpu.compute_capability not in sidecar.ahead_of_time:
+            built_for = ", ".join(sidecar.ahead_of_time)
+            raise EngineError(
+                f"{plan}: was built ahead of time for {built_for}, this {gpu.name} is {gpu.compute_capability}; {BUILD_AGAIN}"
+            )
+    elif (gpu.name, gpu.compute_capability) != (sidecar.gpu.name, sidecar.gpu.compute_capability):
+        raise EngineError(
+            f"{plan}: was built on {sidecar.gpu.name} ({sidecar.gpu.compute_capability}), "
+            f"here is {gpu.name} ({gpu.compute_capability}); {BUILD_AGAIN}"
+        )
+
+
+def _read_sidecar(path: Path) -> PlanSidecar:
+    try:
+        return PlanSidecar.model_validate_json(path.read_bytes(), strict=True)
+    except OSError as error:
+        raise EngineError(f"{path}: cannot be read: {error.strerror}; a plan needs its sidecar, {BUILD_AGAIN}") from error
+    except ValidationError as error:
+        raise EngineError(f"{path}: not a sidecar of this version: {first_mistake(error)}; {BUILD_AGAIN}") from error

@@ -1,0 +1,349 @@
+"""TensorRT on the GPU, as a class and as a process of its own.
+
+    python3 tensorrt_worker.py '{"tensorrt": "tensorrt", "cuda": "pycuda.driver", ...}'
+
+Self-contained: standard library, numpy, and the two modules that it is told, which the fakes of the tests and tensorrt_rtx
+can be too. Syntax of Python 3.6, because on a Jetson Nano only the system's Python 3.6 has TensorRT.
+
+A process that uses it has four file descriptors (`WorkerOrder` in tensorrt_process.py): commands, one byte each (`l` loads
+the plan, `r` runs one inference, the end of them ends the process); answers, one line each; memory that both map; and a
+lifeline whose other end closes when the parent is gone, upon which the kernel ends the process, whatever it does then.
+
+Nothing here has run on a GPU yet: it was run against fakes with the names of the real modules.
+"""
+
+import os
+import sys
+
+if __name__ == "__main__":
+    # Its own folder has modules (session, graph) that must not hide anyone else's.
+    sys.path[:] = [folder for folder in sys.path if os.path.realpath(folder) != os.path.dirname(os.path.realpath(__file__))]
+
+import contextlib
+import fcntl
+import hashlib
+import importlib
+import json
+import mmap
+import select
+import signal
+from typing import Any, Dict, Iterator, List, Tuple
+
+import numpy as np
+
+WARM_UP_INFERENCES = 3
+# TensorRT's element types by numpy's names; its own table needs names that newer numpys lack.
+TYPES = {"UINT8": "uint8", "INT8": "int8", "INT32": "int32", "INT64": "int64", "HALF": "float16", "FLOAT": "float32", "BOOL": "bool"}
+MESSAGES_KEPT = 20
+DONE = b"+\n"
+LOAD, RUN = b"l", b"r"
+
+Port = Tuple[str, str, Tuple[int, ...], bool]
+
+
+class EngineFailed(Exception):
+    """The engine cannot be opened, or failed on a frame.
+
+    Attributes:
+        fatal: whether the GPU is lost for this process.
+    """
+
+    def __init__(self, text: str, fatal: bool = False) -> None:
+        super().__init__(" ".join(text.split()))
+        self.fatal = fatal
+
+
+class Engine:
+    """A plan on a GPU: every buffer is allocated once, one stream, one inference at a time.
+
+    Args:
+        trt: TensorRT's module.
+        cuda: `pycuda.driver`.
+        device: number of the GPU.
+
+    Raises:
+        EngineFailed: there is no such GPU, or its driver does not answer.
+    """
+
+    def __init__(self, trt: Any, cuda: Any, device: int = 0) -> None:
+        self._trt, self._cuda = trt, cuda
+        self._messages, self._logger = _collector(trt)
+        try:
+            cuda.init()
+            self._device = cuda.Device(device)
+            self._context = self._device.retain_primary_context()
+        except cuda.Error as error:
+            raise EngineFailed("no usable GPU: %s" % error) from error
+
+    def facts(self) -> Dict[str, Any]:
+        """What a plan must have been built with to run here."""
+        module = {"module": self._trt.__name__, "tensorrt": self._trt.__version__, "python": sys.version.split()[0]}
+        return dict(module, gpu=gpu_facts(self._cuda, self._device))
+
+    def load(self, plan: bytes, memory: Any, tensors: List[Dict[str, Any]]) -> str:
+        """Load a plan and warm it up.
+
+        Args:
+            plan: what TensorRT wrote.
+            memory: whole pages, writable, of the caller.
+            tensors: name, type, shape, whether it is an input, and offset in the memory [bytes], of every tensor.
+
+        Returns:
+            "registered" where the caller's memory is page-locked, "staged" where the device copies through its own.
+
+        Raises:
+            EngineFailed: the plan is not for this TensorRT, GPU or model, or the GPU failed.
+        """
+        with self._failures(), self._current():
+            self._deserialize(plan)
+            self._ports = _NamedTensors(self._trt) if hasattr(self._trt.ICudaEngine, "num_io_tensors") else _Bindings()
+            _refuse_other_ports(self._ports.listed(self._engine), tensors)
+            self._stream = self._cuda.Stream()
+            self._pin(np.frombuffer(memory, np.uint8))
+            self._allocate(tensors)
+            for _ in range(WARM_UP_INFERENCES):
+                self._infer()
+        return "registered" if self._registered is not None else "staged"
+
+    def run(self) -> None:
+        """One inference: from the inputs in the memory to the outputs in it.
+
+        Raises:
+            EngineFailed: TensorRT refused, or the GPU failed; then it is fatal.
+        """
+        with self._failures(), self._current():
+            self._infer()
+
+    def close(self) -> None:
+        """Give everything back, as far as the GPU still lets us."""
+        with contextlib.suppress(self._cuda.Error), self._current():
+            for memory in self.__dict__.pop("_memory", {}).values():
+                memory.free()
+            if self.__dict__.pop("_registered", None) is not None:
+                self._host.base.unregister()
+            for name in ("_execution", "_engine", "_runtime", "_stream"):
+                self.__dict__.pop(name, None)
+        for name in ("_host", "_shared", "_inputs", "_outputs"):
+            self.__dict__.pop(name, None)
+
+    def _deserialize(self, plan: bytes) -> None:
+        try:
+            self._runtime = self._trt.Runtime(self._logger)
+        except TypeError as error:
+            raise EngineFailed("TensorRT cannot start: no usable GPU or driver (%s)" % error) from error
+        self._engine = self._runtime.deserialize_cuda_engine(plan)
+        if self._engine is None:
+            raise EngineFailed("TensorRT does not take this plan: %s" % self._said())
+        self._execution = self._engine.create_execution_context()
+        if self._execution is None:
+            raise EngineFailed("TensorRT gives no execution context: %s" % self._said())
+
+    def _pin(self, memory: Any) -> None:
+        """Page-lock the memory where the device can (a Jetson Nano cannot), else allocate as much that is."""
+        self._shared = memory
+        try:
+            self._host = self._registered = self._cuda.register_host_memory(memory)
+        except self._cuda.Error:
+            self._registered = None
+            self._host = self._cuda.pagelocked_empty(memory.nbytes, np.uint8)
+
+    def _allocate(self, tensors: List[Dict[str, Any]]) -> None:
+        self._memory = {}
+        self._inputs, self._outputs = [], []  # type: List[Any], List[Any]
+        for tensor in tensors:
+            size = int(np.prod(tensor["shape"], dtype=np.int64)) * np.dtype(tensor["type"]).itemsize
+            place = slice(tensor["offset"], tensor["offset"] + size)
+            memory = self._memory[tensor["name"]] = self._cuda.mem_alloc(size)
+            copies = self._inputs if tensor["input"] else self._outputs
+            copies.append((memory, self._host[place], self._shared[place]))
+        if not self._ports.bind(self._engine, self._execution, {name: int(memory) for name, memory in self._memory.items()}):
+            raise EngineFailed("TensorRT does not take the addresses of its tensors: %s" % self._said())
+
+    def _infer(self) -> None:
+        staged = self._registered is None
+        for memory, host, shared in self._inputs:
+            if staged:
+                host[:] = shared
+            self._cuda.memcpy_htod_async(memory, host, self._stream)
+        launched = self._ports.launch(self._execution, self._stream.handle)
+        if launched:
+            for memory, host, _ in self._outputs:
+                self._cuda.memcpy_dtoh_async(host, memory, self._stream)
+        self._stream.synchronize()
+        if not launched:
+            raise EngineFailed("TensorRT does not run the plan: %s" % self._said())
+        if staged:
+            for _, host, shared in self._outputs:
+                shared[:] = host
+
+    def _said(self) -> str:
+        said = "; ".join(self._messages) or "it gives no reason"
+        del self._messages[:]
+        return said
+
+    @contextlib.contextmanager
+    def _failures(self) -> Iterator[None]:
+        try:
+            yield
+        except self._cuda.Error as error:
+            raise EngineFailed("the GPU failed: %s" % error, fatal=True) from error
+
+    @contextlib.contextmanager
+    def _current(self) -> Iterator[None]:
+        """pycuda ends the process when a context is still current at its exit."""
+        self._context.push()
+        try:
+            yield
+        finally:
+            self._context.pop()
+
+
+class _NamedTensors:
+    """Tensors by name, from TensorRT 8.5 on."""
+
+    def __init__(self, trt: Any) -> None:
+        self._input = trt.TensorIOMode.INPUT
+
+    def listed(self, engine: Any) -> List[Port]:
+        names = [engine.get_tensor_name(place) for place in range(engine.num_io_tensors)]
+        return [
+            (name, _type(engine.get_tensor_dtype(name)), tuple(engine.get_tensor_shape(name)), engine.get_tensor_mode(name) == self._input)
+            for name in names
+        ]
+
+    def bind(self, _: Any, execution: Any, addresses: Dict[str, int]) -> bool:
+        return all(execution.set_tensor_address(name, address) for name, address in addresses.items())
+
+    def launch(self, execution: Any, stream: int) -> bool:
+        return bool(execution.execute_async_v3(stream))
+
+
+class _Bindings:
+    """Tensors by number, before 8.5."""
+
+    def listed(self, engine: Any) -> List[Port]:
+        return [
+            (
+                engine.get_binding_name(place),
+                _type(engine.get_binding_dtype(place)),
+                tuple(engine.get_binding_shape(place)),
+                bool(engine.binding_is_input(place)),
+            )
+            for place in range(engine.num_bindings)
+        ]
+
+    def bind(self, engine: Any, _: Any, addresses: Dict[str, int]) -> bool:
+        self._addresses = [addresses[engine.get_binding_name(place)] for place in range(engine.num_bindings)]
+        return True
+
+    def launch(self, execution: Any, stream: int) -> bool:
+        return bool(execution.execute_async_v2(self._addresses, stream))
+
+
+def gpu_facts(cuda: Any, device: Any) -> Dict[str, str]:
+    """Name, compute capability and CUDA version of the driver, of an initialised device."""
+    driver = cuda.get_driver_version()
+    return {
+        "name": device.name(),
+        "compute_capability": "%d.%d" % tuple(device.compute_capability()),
+        "driver": "%d.%d" % (driver // 1000, driver % 1000 // 10),
+    }
+
+
+def _type(kind: Any) -> str:
+    return str(TYPES.get(kind.name, kind.name))
+
+
+def _refuse_other_ports(found: List[Port], tensors: List[Dict[str, Any]]) -> None:
+    wanted = [(one["name"], one["type"], tuple(one["shape"]), one["input"]) for one in tensors]
+    if sorted(found) != sorted(wanted):
+        raise EngineFailed("the plan is not one of this model: got %s, wanted %s" % (_told(found), _told(wanted)))
+
+
+def _told(ports: List[Port]) -> str:
+    return ", ".join("%s %s %s %s" % ("input" if is_input else "output", name, kind, shape) for name, kind, shape, is_input in sorted(ports))
+
+
+def _collector(trt: Any) -> Tuple[List[str], Any]:
+    """The last errors that TensorRT told, and the logger that collects them."""
+    messages = []  # type: List[str]
+    worst = int(trt.ILogger.Severity.ERROR)
+
+    class Collector(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+
+        def log(self, severity: Any, message: str) -> None:
+            if int(severity) <= worst:
+                messages.append(" ".join(str(message).split()))
+                del messages[:-MESSAGES_KEPT]
+
+    return messages, Collector()
+
+
+def main(order: Dict[str, Any]) -> None:
+    """Serve commands until there are no more."""
+    _end_with_parent(order["lifeline"])
+    os.dup2(2, 1)  # what a library prints belongs to the errors
+    try:
+        _serve(order)
+    except Exception as error:
+        text = str(error) if isinstance(error, EngineFailed) else "%s: %s" % (type(error).__name__, error)
+        _say(order["answers"], {"error": text, "fatal": True})
+        # No interpreter's exit: a GPU that failed may keep it from ending.
+        os._exit(1)
+
+
+def _serve(order: Dict[str, Any]) -> None:
+    engine = Engine(_module(order["tensorrt"]), _module(order["cuda"]), order["device"])
+    _say(order["answers"], engine.facts())
+    if os.read(order["commands"], 1) != LOAD:
+        return
+    memory = mmap.mmap(order["memory"], order["bytes"])
+    _say(order["answers"], {"memory": engine.load(_plan(order), memory, order["tensors"])})
+    while os.read(order["commands"], 1) == RUN:
+        try:
+            engine.run()
+        except EngineFailed as error:
+            if error.fatal:
+                raise
+            _say(order["answers"], {"error": str(error), "fatal": False})
+        else:
+            os.write(order["answers"], DONE)
+    engine.close()
+
+
+def _module(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        raise EngineFailed("%s cannot be imported by %s: %s" % (name, sys.executable, error)) from error
+
+
+def _plan(order: Dict[str, Any]) -> bytes:
+    with open(order["plan"], "rb") as file:
+        plan = file.read()
+    if hashlib.sha256(plan).hexdigest() != order["plan_sha256"]:
+        raise EngineFailed("%s changed since it was checked" % order["plan"])
+    return plan
+
+
+def _say(answers: int, what: Dict[str, Any]) -> None:
+    os.write(answers, json.dumps(what).encode() + b"\n")
+
+
+def _end_with_parent(lifeline: int) -> None:
+    """The kernel sends SIGIO, whose default is the end, when the other end of the lifeline closes."""
+    for stop in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(stop, signal.SIG_IGN)  # they are for the parent, which ends us when it is done
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, fcntl.fcntl(lifeline, fcntl.F_GETFL) | os.O_ASYNC)
+    already = select.poll()
+    already.register(lifeline, 0)
+    if already.poll(0):
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
