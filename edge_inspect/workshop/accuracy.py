@@ -121,7 +121,7 @@ def measure(run: Run, *, data: Path, work: Path, threads: int, machine: str) -> 
         EdgeInspectError: something of it failed.
     """
     folder = work / f"{run.family}_{run.data_set.name}_{run.seed}".replace(" ", "_")
-    pictures, labelled = _pictures(run.data_set, data)
+    pictures, labelled = labelled_pictures(run.data_set, data)
     recipe_file = _write_recipe(folder, run)
     settings = _sized(run, pictures, load_recipe(recipe_file))
     config = configure(run.system, settings)
@@ -199,7 +199,8 @@ def _sized(run: Run, pictures: Sequence[Path], recipe: Recipe) -> dict[str, Any]
     return {"width": width, "height": height, **run.settings}
 
 
-def _pictures(data_set: DataSet, data: Path) -> tuple[Sequence[Path], LabelledSet]:
+def labelled_pictures(data_set: DataSet, data: Path) -> tuple[Sequence[Path], LabelledSet]:
+    """Good pictures to train on, and the test pictures."""
     if data_set.name not in {"elpv_mono", "elpv_poly"}:
         return mvtec_pictures(data / data_set.name).train, labelled_set(data, data_set.name)
     cells = elpv_pictures("mono" if data_set.name == "elpv_mono" else "poly")
