@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from edge_inspect.cameras.pictures import list_pictures
 from edge_inspect.cli.onnx_needed import refuse_without_onnx
 from edge_inspect.cli.progress import ProgressBars
-from edge_inspect.config import load_recipe
+from edge_inspect.config import Recipe, load_recipe
 from edge_inspect.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="the part's recipe.yaml; its engine gets the files")
     parser.add_argument("--frames", type=Path, metavar="DIR", help="pictures of good parts (default: frames/ beside the recipe)")
     parser.add_argument(
-        "--precision", nargs="+", choices=("fp16", "int8"), default=["fp16", "int8"], help="which files to make (default: both)"
+        "--precision", nargs="+", choices=("fp32", "fp16", "int8"), default=["fp16", "int8"], help="which to make (default: fp16 int8)"
     )
     parser.add_argument(
         "--allowed",
@@ -41,6 +41,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how much of the room between good scores and threshold int8 may take; layers stay float32 until it takes no more "
         "(default %(default)s)",
     )
+    parser.add_argument("--plan", action="store_true", help="build TensorRT plans of these precisions for the GPU of this machine instead")
+    parser.add_argument("--python", type=Path, metavar="FILE", help="with --plan: interpreter that has TensorRT (Jetson Nano: its 3.6)")
+    parser.add_argument("--library", default="tensorrt", help="with --plan: Python module of TensorRT (default %(default)s)")
+    parser.add_argument("--cuda", default="pycuda.driver", help="with --plan: Python module of CUDA's driver (default %(default)s)")
     parser.add_argument("--target", choices=("list",), help="print what is known of NVIDIA targets, and build nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -61,16 +65,20 @@ def run(arguments: argparse.Namespace) -> int:
     refuse_without_onnx(NAME)
     from edge_inspect.workshop.precision.files import build_precisions
 
+    if arguments.precision == ["fp32"] and not arguments.plan:
+        raise ConfigError("--precision fp32: that file is there already; write fp16 or int8, or --plan for a TensorRT plan")
     if arguments.recipe is None:
         raise ConfigError("which part? Give --recipe FILE; --target list needs none")
     if not 0 < arguments.allowed <= 1:
         raise ConfigError(f"--allowed {arguments.allowed:g}: must lie between 0 and 1; 0.1 is a tenth of the room")
     recipe = load_recipe(arguments.recipe)
+    if arguments.plan:
+        return _build_plans(recipe, arguments)
     with ProgressBars() as bars:
         made = build_precisions(
             recipe,
             list_pictures(arguments.frames or arguments.recipe.parent / FRAMES),
-            arguments.precision,
+            [precision for precision in arguments.precision if precision != "fp32"],
             allowed=arguments.allowed,
             told=bars.show,
         )
@@ -79,6 +87,23 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         print("\n".join(line for one in made for line in _lines(one)))
         print(f'next         write "runtime: {{kind: openvino, precision: {made[-1].precision}}}" into station.yaml')
+    return 0
+
+
+def _build_plans(recipe: Recipe, arguments: argparse.Namespace) -> int:
+    from edge_inspect.model_folder import open_model_folder
+    from edge_inspect.workshop.plan_on_device import build_plan_here
+
+    model = open_model_folder(recipe.engine)
+    told = []
+    for precision in arguments.precision:
+        plan, built = build_plan_here(model, precision, python=arguments.python, library=arguments.library, cuda=arguments.cuda)
+        told.append({"plan": str(plan.resolve()), "bytes": len(built.plan), **built.sidecar.model_dump(mode="json")})
+        if not arguments.json:
+            made_with = f"{built.sidecar.module} {built.sidecar.tensorrt}"
+            print(f"{precision:12} {plan} ({len(built.plan) / 1e6:.1f} MB), {made_with}, {built.sidecar.build_s:.1f} s")
+    if arguments.json:
+        print(json.dumps({"plans": told}))
     return 0
 
 

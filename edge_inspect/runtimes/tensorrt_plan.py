@@ -65,10 +65,10 @@ def sidecar_file(plan: Path) -> Path:
 
 
 def load_plan(plan: Path, model: ModelFolder) -> PlanSidecar:
-    """Read the sidecar; verify that the plan is the one it tells of, and that it was built from this model.
+    """Read the sidecar; verify that the plan is the one it tells of, of the precision asked for, and was built from this model.
 
     Raises:
-        EngineError: either cannot be read, the plan is another one, or it was built from another model.
+        EngineError: either cannot be read, the plan is another one, of another precision, or built from another model.
     """
     sidecar = _read_sidecar(sidecar_file(plan))
     try:
@@ -81,6 +81,11 @@ def load_plan(plan: Path, model: ModelFolder) -> PlanSidecar:
         )
     if sidecar.onnx_sha256 not in model.manifest.files.values():
         raise EngineError(f"{plan}: was built from graph {sidecar.onnx_sha256[:12]}, which {model.path} does not have; {BUILD_AGAIN}")
+    if sidecar.precision != model.precision:
+        raise EngineError(
+            f"{plan}: is {sidecar.precision}, the station asks for {model.precision}; write precision: {sidecar.precision} into its "
+            "runtime, or name the plan that is meant"
+        )
     return sidecar
 
 

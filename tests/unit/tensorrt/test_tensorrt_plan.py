@@ -21,7 +21,7 @@ def write(folder: Path, **changed) -> Path:
     plan.write_bytes(b"a plan")
     sidecar = {
         **{"format": 1, "module": "tensorrt", "tensorrt": "10.3.0", "gpu": HERE, "ahead_of_time": [], "power_mode": None},
-        **{"precision": "fp16", "weakly_typed": True, "float_input": False, "workspace_mb": 512, "build_s": 1.5, "software": "test"},
+        **{"precision": "fp32", "weakly_typed": True, "float_input": False, "workspace_mb": 512, "build_s": 1.5, "software": "test"},
         "onnx_sha256": TINY.engine_sha256,
         "plan_sha256": hashlib.sha256(b"a plan").hexdigest(),
         "built_at": "2026-11-26T12:00:00Z",
@@ -33,7 +33,7 @@ def write(folder: Path, **changed) -> Path:
 
 def test_a_plan_of_this_model_is_loaded_with_all_its_sidecar_tells(tmp_path):
     sidecar = load_plan(write(tmp_path), TINY)
-    assert (sidecar.precision, sidecar.tensorrt, sidecar.gpu) == ("fp16", "10.3.0", Gpu(**HERE))
+    assert (sidecar.precision, sidecar.tensorrt, sidecar.gpu) == ("fp32", "10.3.0", Gpu(**HERE))
 
 
 @pytest.mark.parametrize(
