@@ -240,25 +240,39 @@ def write_model_folder(
 
 
 def add_precisions(model: ModelFolder, made: Mapping[Literal["fp16", "int8"], tuple[bytes, LowerPrecision]]) -> ModelFolder:
-    """Put files of lower precision beside the float32 one; the manifest comes last, so that a cut leaves the folder as it was or whole.
+    """Put files of lower precision beside the float32 one.
+
+    The manifest forgets the old ones before they are replaced and names the new ones last: a cut leaves a folder that serves float32.
 
     Raises:
         EngineError: the folder cannot be written.
     """
     files = {PRECISION_FILES[precision]: content for precision, (content, _) in made.items()}
-    manifest = model.manifest.model_copy(
+    without = model.manifest.model_copy(
         update={
-            "precisions": {**model.manifest.precisions, **{precision: said for precision, (_, said) in made.items()}},
-            "files": {**model.manifest.files, **{name: hashlib.sha256(content).hexdigest() for name, content in files.items()}},
+            "precisions": {precision: said for precision, said in model.manifest.precisions.items() if precision not in made},
+            "files": {name: digest for name, digest in model.manifest.files.items() if name not in files},
+        }
+    )
+    manifest = without.model_copy(
+        update={
+            "precisions": {**without.precisions, **{precision: said for precision, (_, said) in made.items()}},
+            "files": {**without.files, **{name: hashlib.sha256(content).hexdigest() for name, content in files.items()}},
         }
     )
     try:
+        if without != model.manifest:
+            _replace_manifest(model.path, without)
         for name, content in files.items():
             replace_file(model.path / name, content)
-        replace_file(model.path / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode())
+        _replace_manifest(model.path, manifest)
     except OSError as error:
         raise EngineError(f"{model.path}: the model cannot be written: {error.strerror}; check space and permissions") from error
     return ModelFolder(path=model.path, manifest=manifest)
+
+
+def _replace_manifest(folder: Path, manifest: Manifest) -> None:
+    replace_file(folder / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode())
 
 
 def _load_manifest(path: Path) -> Manifest:

@@ -10,7 +10,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
@@ -107,12 +107,15 @@ def _half(work: _Work) -> tuple[bytes, Made]:
     started = time.monotonic()
     graph = half_graph(work.graph)
     harm = harm_of(work.graph, graph, work.good.pixels, threshold=work.thresholds.image_threshold)
-    return _checked(work, "fp16", Quantised(graph=graph, float32_layers=(), layers=0, all_layers=harm, harm=harm, alone={}), started)
+    found = Quantised(graph=graph, float32_layers=(), layers=0, all_layers=harm, harm=harm, alone={})
+    content = graph.SerializeToString(deterministic=True)
+    return content, _made(work, "fp16", found, _tried(work, "fp16", content), started)
 
 
 def _int8(work: _Work) -> tuple[bytes, Made]:
     started = time.monotonic()
     ranges = measure_ranges(work.graph, work.good.pixels[::2])
+    alone: Mapping[str, float] = {}
     for share in STRICTER:
         found = quantise(
             work.graph,
@@ -120,21 +123,23 @@ def _int8(work: _Work) -> tuple[bytes, Made]:
             work.good.pixels[1::2],
             threshold=work.thresholds.image_threshold,
             allowed=work.allowed * share,
+            alone=alone,
             told=work.told,
         )
-        if not _tried(work, "int8", found.graph.SerializeToString(deterministic=True)).flipped:
+        alone = found.alone
+        content = found.graph.SerializeToString(deterministic=True)
+        acceptance = _tried(work, "int8", content)
+        if not acceptance.flipped:
             break
-    return _checked(work, "int8", found, started)
+    return content, _made(work, "int8", found, acceptance, started)
 
 
-def _checked(work: _Work, precision: Lower, found: Quantised, started: float) -> tuple[bytes, Made]:
-    """The file's content and what is told of it.
+def _made(work: _Work, precision: Lower, found: Quantised, acceptance: Acceptance, started: float) -> Made:
+    """What is told of a file.
 
     Raises:
         EngineError: it does not serve.
     """
-    content = found.graph.SerializeToString(deterministic=True)
-    acceptance = _tried(work, precision, content)
     if acceptance.complaints:
         raise EngineError(
             f"{work.model.path}: {precision} does not serve: {'; '.join(acceptance.complaints)}; record more good frames, "
@@ -148,7 +153,7 @@ def _checked(work: _Work, precision: Lower, found: Quantised, started: float) ->
         least_overlap=max(0.0, 1 - ROOM * (1 - overlap) - (1 - LEAST_OVERLAP)),
     )
     seconds = time.monotonic() - started
-    return content, Made(precision=precision, said=said, all_layers=found.all_layers, acceptance=acceptance, seconds=seconds)
+    return Made(precision=precision, said=said, all_layers=found.all_layers, acceptance=acceptance, seconds=seconds)
 
 
 def _tried(work: _Work, precision: Lower, content: bytes) -> Acceptance:

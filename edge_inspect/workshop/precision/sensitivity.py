@@ -65,6 +65,7 @@ def quantise(
     *,
     threshold: float,
     allowed: float = ALLOWED,
+    alone: Mapping[str, float] | None = None,
     told: Told = lambda *_: None,
 ) -> Quantised:
     """Quantise as many layers as the allowed harm lets be.
@@ -75,6 +76,7 @@ def quantise(
         frames: good parts (H, W, C) uint8, as the network sees them.
         threshold: of the image score.
         allowed: largest harm, as a part of the room between the median score and the threshold.
+        alone: harm of each layer, where an earlier call with the same graph, ranges, frames and threshold has measured it.
         told: called as the work goes on.
     """
     scale = _Scale(model, frames, threshold)
@@ -83,14 +85,11 @@ def quantise(
     all_layers = scale.harm(everything)
     if all_layers.worst <= allowed:
         return Quantised(graph=everything, float32_layers=(), layers=len(names), all_layers=all_layers, harm=all_layers, alone={})
-    alone = {}
-    for done, name in enumerate(names, start=1):
-        alone[name] = scale.harm(quantised_graph(model, ranges, [name])).worst
-        told("trying each layer alone", done, len(names))
-    worst_first = sorted(names, key=lambda name: -alone[name])
+    harms = alone or scale.alone(model, ranges, names, told)
+    worst_first = sorted(names, key=lambda name: -harms[name])
     left, graph, harm = _fewest_left(worst_first, lambda kept: scale.of(model, ranges, kept), allowed)
     return Quantised(
-        graph=graph, float32_layers=tuple(worst_first[:left]), layers=len(names), all_layers=all_layers, harm=harm, alone=alone
+        graph=graph, float32_layers=tuple(worst_first[:left]), layers=len(names), all_layers=all_layers, harm=harm, alone=harms
     )
 
 
@@ -130,6 +129,13 @@ class _Scale:
     def of(self, model: onnx.ModelProto, ranges: Mapping[str, float], kept: Sequence[str]) -> tuple[onnx.ModelProto, Harm]:
         graph = quantised_graph(model, ranges, kept)
         return graph, self.harm(graph)
+
+    def alone(self, model: onnx.ModelProto, ranges: Mapping[str, float], names: Sequence[str], told: Told) -> Mapping[str, float]:
+        harms = {}
+        for done, name in enumerate(names, start=1):
+            harms[name] = self.harm(quantised_graph(model, ranges, [name])).worst
+            told("trying each layer alone", done, len(names))
+        return harms
 
     def _scores(self, graph: onnx.ModelProto) -> npt.NDArray[np.float64]:
         session = open_quietly(graph)

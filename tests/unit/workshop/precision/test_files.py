@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge_inspect import model_folder
 from edge_inspect.acceptance import compare
 from edge_inspect.cli.main import main
 from edge_inspect.config import PluginBlock, load_recipe
@@ -138,6 +139,24 @@ def test_a_file_made_anew_takes_the_old_one_s_place_and_leaves_the_other(built, 
     assert again.manifest.precisions["int8"].frames == 99
     assert again.manifest.precisions["fp16"] == model.manifest.precisions["fp16"]
     assert (model.path / "model.int8.onnx").read_bytes() == b"another graph"
+
+
+def test_a_cut_while_a_file_is_made_anew_leaves_an_engine_that_serves_float32(built, tmp_path, monkeypatch):
+    shutil.copytree(built[0].parent, tmp_path / "part")
+    model = open_model_folder(tmp_path / "part" / "engine")
+    whole = model_folder.replace_file
+
+    def cut(path, content):
+        if path.name == "manifest.json" and b"model.int8.onnx" in content:
+            raise KeyboardInterrupt
+        whole(path, content)
+
+    monkeypatch.setattr(model_folder, "replace_file", cut)
+    with pytest.raises(KeyboardInterrupt):
+        add_precisions(model, {"int8": (b"another graph", model.manifest.precisions["int8"])})
+    left = open_model_folder(model.path)
+    assert left.engine_sha256 == model.engine_sha256
+    assert set(left.manifest.precisions) == {"fp16"}
 
 
 def test_without_a_recipe_or_with_an_impossible_share_the_verb_says_what_to_write(built, capsys):
