@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_inspect.acceptance import accept
+from edge_inspect.acceptance import ACCEPTANCE_FILE, Acceptance, Binding, accept, bind, demand_acceptance
 from edge_inspect.config import Locator, PluginBlock, Recipe, load_recipe
 from edge_inspect.datatypes import CellMask, Frame, Latency, Placement, Region, Scores, UInt8Image, Verdict
 from edge_inspect.decision import Limits, decide, is_finite, masked_score
@@ -24,6 +24,7 @@ from edge_inspect.model_folder import ModelFolder, open_model_folder
 from edge_inspect.plugins import prepare, served
 from edge_inspect.protocols import Runtime
 from edge_inspect.regions import find_regions
+from edge_inspect.service.machine import device
 from edge_inspect.thresholds import Thresholds, load_thresholds
 
 
@@ -51,12 +52,21 @@ class Finding:
 
 
 class Inspector:
-    """One recipe with its accepted engine and its thresholds."""
+    """One recipe with its accepted engine and its thresholds.
 
-    def __init__(self, *, recipe: Recipe, model: ModelFolder, thresholds: Thresholds, runtime: Runtime) -> None:
+    Attributes:
+        acceptance: what the gate found when the engine was opened.
+        binding: what that holds for.
+    """
+
+    def __init__(
+        self, *, recipe: Recipe, model: ModelFolder, thresholds: Thresholds, runtime: Runtime, acceptance: Acceptance, binding: Binding
+    ) -> None:
         self.recipe = recipe
         self.model = model
         self.thresholds = thresholds
+        self.acceptance = acceptance
+        self.binding = binding
         self.calibration_id = thresholds.calibration_id  # a hash: taken once, not for every part
         self.limits = Limits(image_threshold=thresholds.image_threshold, pixel_threshold=thresholds.pixel_threshold, rule=recipe.decision)
         self._runtime = runtime
@@ -158,18 +168,19 @@ class Inspector:
 
 
 @contextmanager
-def open_inspector(recipe_file: Path, runtime: PluginBlock, *, base: Path) -> Iterator[Inspector]:
+def open_inspector(recipe_file: Path, runtime: PluginBlock, *, base: Path, accepted_before: bool = False) -> Iterator[Inspector]:
     """Open a recipe with its engine and thresholds; the engine is warm and accepted when this returns.
 
     Args:
         recipe_file: `recipe.yaml`.
         runtime: which runtime opens the engine, with its options; `precision` says which of its files.
         base: folder that `Path` options of the runtime are relative to.
+        accepted_before: refuse an engine that `acceptance.json` beside the thresholds does not hold for; the gate is passed all the same.
 
     Raises:
         ConfigError: recipe or thresholds are wrong, or do not belong to this engine.
         PluginError: the runtime is not installed.
-        EngineError: the model folder is damaged, or the engine does not agree with its golden frames.
+        EngineError: the model folder is damaged, the engine does not agree with its golden frames, or has not been accepted before.
     """
     recipe = load_recipe(recipe_file)
     model = open_model_folder(recipe.engine)
@@ -177,8 +188,11 @@ def open_inspector(recipe_file: Path, runtime: PluginBlock, *, base: Path) -> It
     thresholds = load_thresholds(recipe.thresholds, engine_sha256=model.engine_sha256, recipe_sha256=recipe.sha256)
     model, block = served(model, runtime)
     with prepare("runtimes", block, base=base, given={"model": model})() as opened:
-        accept(opened, model, image_threshold=thresholds.image_threshold, pixel_threshold=thresholds.pixel_threshold)
-        inspector = Inspector(recipe=recipe, model=model, thresholds=thresholds, runtime=opened)
+        binding = bind(model, opened, kind=block.kind, device=device(), thresholds=thresholds)
+        if accepted_before:
+            demand_acceptance(recipe.thresholds.with_name(ACCEPTANCE_FILE), binding)
+        acceptance = accept(opened, model, image_threshold=thresholds.image_threshold, pixel_threshold=thresholds.pixel_threshold)
+        inspector = Inspector(recipe=recipe, model=model, thresholds=thresholds, runtime=opened, acceptance=acceptance, binding=binding)
         inspector.rehearse()
         yield inspector
 

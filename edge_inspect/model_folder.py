@@ -65,7 +65,8 @@ class LowerPrecision(_Recorded):
     """How a file of lower precision was made, and how far it may lie from the float32 answers.
 
     `worst` and `mean` say how far image scores of good frames moved, as a part of the room between their median and the
-    threshold. `tolerance` and `least_overlap` are what `acceptance` asks of it on the golden frames.
+    threshold. `tolerance` (worst cell), `mean_tolerance` (all cells together) and `least_overlap` are what `acceptance` asks of it
+    on the golden frames.
     """
 
     float32_layers: tuple[str, ...]
@@ -76,6 +77,7 @@ class LowerPrecision(_Recorded):
     worst: float = Field(ge=0)
     mean: float = Field(ge=0)
     tolerance: float = Field(gt=0)
+    mean_tolerance: float = Field(gt=0)
     least_overlap: float = Field(ge=0, le=1)
 
 

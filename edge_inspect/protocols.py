@@ -7,6 +7,7 @@ context manager, and one entry point in its own setup.cfg (`edge_inspect.cameras
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Protocol, runtime_checkable
 
 from edge_inspect.datatypes import Frame, Inspection, Placement, PlcRequest, Scores, UInt8Image
@@ -48,6 +49,15 @@ class Runtime(Protocol):
         Raises:
             EngineError: the library failed. A map that is not finite is returned as it is; the decision faults it.
         """
+
+
+@runtime_checkable
+class Identified(Protocol):
+    """What a runtime offers besides, if it can: an acceptance is then bound to it. Ours do."""
+
+    @property
+    def made_of(self) -> Mapping[str, str]:
+        """What decides its answers besides the model's file: library and version; for a plan its hash and the GPU."""
 
 
 @runtime_checkable

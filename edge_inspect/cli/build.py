@@ -1,4 +1,4 @@
-"""`edge-inspect build`: make an engine's files of lower precision, on recorded good frames."""
+"""`edge-inspect build`: make an engine's files of lower precision, on recorded good frames, and accept them on this device."""
 
 from __future__ import annotations
 
@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge_inspect.cameras.pictures import list_pictures
+from edge_inspect.cli.accepting import accept_and_tell
 from edge_inspect.cli.onnx_needed import refuse_without_onnx
 from edge_inspect.cli.progress import ProgressBars
 from edge_inspect.config import Recipe, load_recipe
 from edge_inspect.errors import ConfigError
+from edge_inspect.model_folder import open_model_folder
 
 if TYPE_CHECKING:
-    from edge_inspect.workshop.precision.files import Made
+    from edge_inspect.workshop.precision.files import Lower, Made
 
 NAME = "build"
 HELP = "make fp16 and int8 files of an engine from recorded good frames; none stands that flips a verdict (needs onnx)"
@@ -31,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", type=Path, metavar="FILE", help="the part's recipe.yaml; its engine gets the files")
     parser.add_argument("--frames", type=Path, metavar="DIR", help="pictures of good parts (default: frames/ beside the recipe)")
     parser.add_argument(
-        "--precision", nargs="+", choices=("fp32", "fp16", "int8"), default=["fp16", "int8"], help="which to make (default: fp16 int8)"
+        "--precision",
+        nargs="+",
+        choices=("fp32", "fp16", "int8"),
+        help="which to make (default: fp16 int8; with --accept alone nothing is made, and all that are there are accepted)",
     )
     parser.add_argument(
         "--allowed",
@@ -41,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how much of the room between good scores and threshold int8 may take; layers stay float32 until it takes no more "
         "(default %(default)s)",
     )
+    parser.add_argument(
+        "--accept",
+        action="store_true",
+        help="run the engine's golden frames here and write acceptance.json beside the thresholds: what a station with "
+        "`acceptance: required` asks for",
+    )
+    parser.add_argument("--runtime", metavar="KIND", help="with --accept: which runtime (default: the station's; with --plan tensorrt)")
     parser.add_argument("--plan", action="store_true", help="build TensorRT plans of these precisions for the GPU of this machine instead")
     parser.add_argument("--python", type=Path, metavar="FILE", help="with --plan: interpreter that has TensorRT (Jetson Nano: its 3.6)")
     parser.add_argument("--library", default="tensorrt", help="with --plan: Python module of TensorRT (default %(default)s)")
@@ -53,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Build and report.
 
     Returns:
-        0; everything else is an error.
+        0; 1 where an engine was not accepted.
 
     Raises:
         ConfigError: the extra is not installed, or recipe, frames or options are wrong.
@@ -62,49 +74,71 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.target:
         return _print_targets(as_json=arguments.json)
+    _refuse_useless(arguments)
+    recipe = load_recipe(arguments.recipe)
+    told: dict[str, Any] = {"engine": str(recipe.engine.resolve())}
+    if arguments.plan:
+        told["plans"] = _build_plans(recipe, arguments)
+    elif lower := _asked_for(arguments):
+        told["made"] = _build_files(recipe, lower, arguments)
+    refused = False
+    if arguments.accept:
+        records = accept_and_tell(recipe, arguments)
+        told["accepted"] = [record.model_dump(mode="json") for record in records]
+        refused = not all(record.accepted for record in records)
+    if arguments.json:
+        print(json.dumps(told))
+    return 1 if refused else 0
+
+
+def _refuse_useless(arguments: argparse.Namespace) -> None:
+    if arguments.recipe is None:
+        raise ConfigError("which part? Give --recipe FILE; --target list needs none")
+    if "fp32" in (arguments.precision or ()) and not arguments.plan and not arguments.accept:
+        raise ConfigError("--precision fp32: that file is there already; write fp16 or int8, --plan for a TensorRT plan, or --accept")
+    if not 0 < arguments.allowed <= 1:
+        raise ConfigError(f"--allowed {arguments.allowed:g}: must lie between 0 and 1; 0.1 is a tenth of the room")
+    if arguments.runtime and not arguments.accept:
+        raise ConfigError("--runtime: only --accept opens a runtime; add --accept, or leave it out")
+
+
+def _asked_for(arguments: argparse.Namespace) -> list[Lower]:
+    """Files to make: nothing where engines are only to be accepted."""
+    asked = arguments.precision or ([] if arguments.accept else ["fp16", "int8"])
+    return [precision for precision in asked if precision != "fp32"]
+
+
+def _build_files(recipe: Recipe, lower: list[Lower], arguments: argparse.Namespace) -> list[dict[str, Any]]:
     refuse_without_onnx(NAME)
     from edge_inspect.workshop.precision.files import build_precisions
 
-    if arguments.precision == ["fp32"] and not arguments.plan:
-        raise ConfigError("--precision fp32: that file is there already; write fp16 or int8, or --plan for a TensorRT plan")
-    if arguments.recipe is None:
-        raise ConfigError("which part? Give --recipe FILE; --target list needs none")
-    if not 0 < arguments.allowed <= 1:
-        raise ConfigError(f"--allowed {arguments.allowed:g}: must lie between 0 and 1; 0.1 is a tenth of the room")
-    recipe = load_recipe(arguments.recipe)
-    if arguments.plan:
-        return _build_plans(recipe, arguments)
     with ProgressBars() as bars:
         made = build_precisions(
             recipe,
             list_pictures(arguments.frames or arguments.recipe.parent / FRAMES),
-            [precision for precision in arguments.precision if precision != "fp32"],
+            lower,
             allowed=arguments.allowed,
             told=bars.show,
         )
-    if arguments.json:
-        print(json.dumps({"engine": str(recipe.engine.resolve()), "made": [_summary(one) for one in made]}))
-    else:
+    if not arguments.json:
         print("\n".join(line for one in made for line in _lines(one)))
         print(f'next         write "runtime: {{kind: openvino, precision: {made[-1].precision}}}" into station.yaml')
-    return 0
+    return [_summary(one) for one in made]
 
 
-def _build_plans(recipe: Recipe, arguments: argparse.Namespace) -> int:
-    from edge_inspect.model_folder import open_model_folder
+def _build_plans(recipe: Recipe, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    refuse_without_onnx(NAME)
     from edge_inspect.workshop.plan_on_device import build_plan_here
 
     model = open_model_folder(recipe.engine)
     told = []
-    for precision in arguments.precision:
+    for precision in arguments.precision or ["fp16", "int8"]:
         plan, built = build_plan_here(model, precision, python=arguments.python, library=arguments.library, cuda=arguments.cuda)
         told.append({"plan": str(plan.resolve()), "bytes": len(built.plan), **built.sidecar.model_dump(mode="json")})
         if not arguments.json:
             made_with = f"{built.sidecar.module} {built.sidecar.tensorrt}"
             print(f"{precision:12} {plan} ({len(built.plan) / 1e6:.1f} MB), {made_with}, {built.sidecar.build_s:.1f} s")
-    if arguments.json:
-        print(json.dumps({"plans": told}))
-    return 0
+    return told
 
 
 def _print_targets(*, as_json: bool) -> int:

@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     prepare_station(settings, base=base)
     checked = []
     for recipe in dict.fromkeys((settings.recipe, *settings.jobs.values())):
-        with open_inspector(recipe, settings.runtime, base=base) as inspector:
+        with open_inspector(recipe, settings.runtime, base=base, accepted_before=settings.acceptance == "required") as inspector:
             engine, calibration = inspector.model.engine_sha256, inspector.calibration_id
             checked.append({"recipe": inspector.recipe.part, "engine_sha256": engine, "calibration_id": calibration})
     if arguments.json:

@@ -66,6 +66,7 @@ class Station(Written):
     plc: PluginBlock | None = None
     outputs: tuple[OutputBlock, ...] = ()
     trigger: Literal["camera", "plc"] = "camera"
+    acceptance: Literal["at start", "required"] = "at start"
     deadline_ms: PositiveMs
     data: Path = Path("data")
     jobs: dict[Annotated[int, Field(ge=0, le=999)], Path] = {}

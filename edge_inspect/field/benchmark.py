@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 
 from edge_inspect import __version__
-from edge_inspect.acceptance import Acceptance, accept
+from edge_inspect.acceptance import Acceptance, accept, bind
 from edge_inspect.config import PluginBlock, Recipe
 from edge_inspect.datatypes import Frame, UInt8Image
 from edge_inspect.field.device import resident_bytes
@@ -26,6 +26,7 @@ from edge_inspect.inspector import Inspector
 from edge_inspect.model_folder import ModelFolder
 from edge_inspect.plugins import prepare, served
 from edge_inspect.protocols import Runtime
+from edge_inspect.service.machine import device
 from edge_inspect.thresholds import Sample, Thresholds
 
 WARM_UP_FRAMES = 20
@@ -102,7 +103,14 @@ def open_bench(model: ModelFolder, runtime: PluginBlock) -> Iterator[Bench]:
     with prepare("runtimes", block, base=Path.cwd(), given={"model": model})() as opened:
         # The golden median lies between golden frames, some of them next to it: no verdict is compared with it.
         acceptance = accept(opened, model, image_threshold=None)
-        inspector = Inspector(recipe=recipe, model=model, thresholds=thresholds, runtime=opened)
+        inspector = Inspector(
+            recipe=recipe,
+            model=model,
+            thresholds=thresholds,
+            runtime=opened,
+            acceptance=acceptance,
+            binding=bind(model, opened, kind=block.kind, device=device(), thresholds=thresholds),
+        )
         yield Bench(model=model, runtime=opened, inspector=inspector, acceptance=acceptance)
 
 

@@ -7,6 +7,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from edge_inspect.service.machine import processor
+
 PACKAGES = ("edge-inspect", "numpy", "opencv-python-headless", "openvino", "onnxruntime")
 _PROC = Path("/proc")
 _SYS = Path("/sys/devices/system/cpu")
@@ -20,7 +22,7 @@ def device_facts(*, proc: Path = _PROC, cpus: Path = _SYS) -> dict[str, object]:
         cpus: where the kernel tells about processors.
     """
     return {
-        "cpu": _line(proc / "cpuinfo", "model name") or _line(proc / "cpuinfo", "Model") or _text(proc / "device-tree/model"),
+        "cpu": processor(proc=proc),
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "usable_cores": len(os.sched_getaffinity(0)),

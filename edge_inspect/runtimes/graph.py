@@ -6,7 +6,7 @@ A runtime module opens its library, says which tensors the graph has, and hands 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,11 +74,16 @@ class Buffers:
 
 
 class OpenedGraph:
-    """A `protocols.Runtime` over a library's `run`, which raises EngineError only. Warmed up when made."""
+    """A `protocols.Runtime` over a library's `run`, which raises EngineError only. Warmed up when made.
 
-    def __init__(self, buffers: Buffers, run: Callable[[], None]) -> None:
+    Attributes:
+        made_of: as `protocols.Identified`.
+    """
+
+    def __init__(self, buffers: Buffers, run: Callable[[], None], *, made_of: Mapping[str, str]) -> None:
         self._buffers = buffers
         self._run = run
+        self.made_of = made_of
         for _ in range(WARM_UP_INFERENCES):
             run()
 

@@ -41,7 +41,7 @@ def open_openvino(*, model: ModelFolder, threads: Annotated[int, Field(ge=0, le=
             request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
     except LIBRARY_ERRORS as error:
         raise engine_error(model, "opened by OpenVINO", error) from error
-    yield OpenedGraph(buffers, _run(model, request))
+    yield OpenedGraph(buffers, _run(model, request), made_of={"openvino": openvino.get_version()})
 
 
 def _compile(model: ModelFolder, threads: int, cache: Path | None) -> Any:

@@ -40,7 +40,7 @@ def open_session(model: ModelFolder, *, threads: int, optimised: bool) -> Opened
         raise engine_error(model, "opened by ONNX Runtime", error) from error
     check_graph(model, _tensors(session))
     buffers = Buffers(model.manifest)
-    return OpenedGraph(buffers, _bound(model, session, buffers))
+    return OpenedGraph(buffers, _bound(model, session, buffers), made_of={"onnxruntime": onnxruntime.__version__})
 
 
 def _options(threads: int, optimised: bool) -> onnxruntime.SessionOptions:

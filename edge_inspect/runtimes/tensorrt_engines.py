@@ -74,6 +74,7 @@ class LocalEngine:
         self._buffers = SharedBuffers(manifest, float_input=sidecar.float_input)
         self._engine: Engine | None = None
         self.alive = True
+        self.made_of = sidecar.made_of
 
     def open(self) -> None:
         """As `WorkerEngine.open`."""

@@ -58,6 +58,12 @@ class PlanSidecar(_Recorded):
     software: str
     built_at: AwareDatetime
 
+    @property
+    def made_of(self) -> dict[str, str]:
+        """As `protocols.Identified`; the GPU here has been found to be this one."""
+        gpu = {} if self.gpu is None else {"gpu": f"{self.gpu.name} ({self.gpu.compute_capability})", "driver": self.gpu.driver}
+        return {self.module: self.tensorrt, "plan_sha256": self.plan_sha256, **gpu}
+
 
 def sidecar_file(plan: Path) -> Path:
     """Where the sidecar of a plan lies."""

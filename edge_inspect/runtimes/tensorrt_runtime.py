@@ -9,9 +9,10 @@ Never run on a GPU here: tested against fakes with the names of the real modules
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Protocol
 
 import numpy as np
@@ -43,7 +44,7 @@ def open_tensorrt(
 
     Args:
         model: verified model folder; given by the station.
-        plan: NAME.plan, its sidecar NAME.plan.json beside it; None takes the only one in the model folder.
+        plan: NAME.plan, its sidecar NAME.plan.json beside it; None takes model.<precision>.plan, or the only one in the model folder.
         python: interpreter of the worker, which must have `library`, `cuda` and numpy, 3.6 or newer; None is the line's own.
         in_process: run in the line's process; a hang or a lost GPU then takes the line with it.
         timeout_ms: longest time for one frame; a worker that takes longer is killed and started again.
@@ -67,7 +68,7 @@ def open_tensorrt(
         finally:
             local.close()
         return
-    rescued = RescuedEngine(lambda: WorkerEngine(order, model.manifest, sidecar, limits), GoldenAnswers(model))
+    rescued = RescuedEngine(lambda: WorkerEngine(order, model.manifest, sidecar, limits), GoldenAnswers(model), made_of=sidecar.made_of)
     try:
         yield rescued
     finally:
@@ -132,13 +133,15 @@ class RescuedEngine:
     Args:
         make: makes an engine that is not open yet.
         golden: what every later engine is held against.
+        made_of: as `protocols.Identified`.
 
     Raises:
         EngineError: the first one cannot be opened.
     """
 
-    def __init__(self, make: Callable[[], _Mortal], golden: GoldenAnswers) -> None:
+    def __init__(self, make: Callable[[], _Mortal], golden: GoldenAnswers, *, made_of: Mapping[str, str] = MappingProxyType({})) -> None:
         self._make, self._golden = make, golden
+        self.made_of = made_of
         self._engine = make()
         self._rescue: threading.Thread | None = None
         self._refusal: EngineError | None = None
@@ -200,6 +203,9 @@ class RescuedEngine:
 
 
 def _the_plan(model: ModelFolder) -> Path:
+    of_precision = model.path / f"model.{model.precision}.plan"
+    if of_precision.exists():
+        return of_precision
     found = sorted(model.path.glob("*.plan"))
     if len(found) != 1:
         names = ", ".join(path.name for path in found) or "none"

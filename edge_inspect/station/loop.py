@@ -12,9 +12,10 @@ from collections.abc import Sequence as Several
 from contextlib import AbstractContextManager, ExitStack
 from threading import Event
 
+from edge_inspect.acceptance import ACCEPTANCE_FILE, write_acceptance
 from edge_inspect.config import Station as Settings
 from edge_inspect.datatypes import Frame, Inspection, PlcRequest, RequestKind
-from edge_inspect.errors import CameraError, EdgeInspectError, FrameLost, PlcError
+from edge_inspect.errors import CameraError, ConfigError, EdgeInspectError, FrameLost, PlcError
 from edge_inspect.inspector import Inspector, open_inspector
 from edge_inspect.protocols import Camera, Output, Plc
 from edge_inspect.service.live import LiveStatus
@@ -201,12 +202,23 @@ class Station:
             raise PlcError(f"job {job} is not in the station file, which has {known}; add it to `jobs`")
         recipe = self._settings.jobs[job]
         opened = ExitStack()
-        return opened, opened.enter_context(open_inspector(recipe, self._settings.runtime, base=recipe.parent)), job
+        required = self._settings.acceptance == "required"
+        inspector = open_inspector(recipe, self._settings.runtime, base=recipe.parent, accepted_before=required)
+        return opened, opened.enter_context(inspector), job
 
     def _show_what_serves(self) -> None:
         self._delivery.alarm("job", "")
+        self._delivery.alarm("acceptance", self._write_acceptance())
         self._status.serving(
             self._inspector.recipe,
             engine_sha256=self._inspector.model.engine_sha256,
             calibration_id=self._inspector.calibration_id,
         )
+
+    def _write_acceptance(self) -> str:
+        """Write down on what the engine was accepted at this start; why it cannot be written, or ""."""
+        try:
+            write_acceptance(self._settings.data / ACCEPTANCE_FILE, self._inspector.binding, self._inspector.acceptance)
+        except ConfigError as error:
+            return str(error)
+        return ""

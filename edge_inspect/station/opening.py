@@ -56,7 +56,7 @@ def open_station(path: Path) -> Iterator[Station]:
         yield Station(
             settings=settings,
             camera=stack.enter_context(openers.camera()),
-            inspector=open_inspector(settings.recipe, settings.runtime, base=base),
+            inspector=open_inspector(settings.recipe, settings.runtime, base=base, accepted_before=settings.acceptance == "required"),
             plc=plc,
             outputs=outputs,
             status=status,

@@ -150,6 +150,7 @@ def _made(work: _Work, precision: Lower, found: Quantised, acceptance: Acceptanc
         work,
         found,
         tolerance=ROOM * acceptance.worst_relative + TOLERANCE,
+        mean_tolerance=ROOM * acceptance.mean_relative + TOLERANCE,
         least_overlap=max(0.0, 1 - ROOM * (1 - overlap) - (1 - LEAST_OVERLAP)),
     )
     seconds = time.monotonic() - started
@@ -158,7 +159,7 @@ def _made(work: _Work, precision: Lower, found: Quantised, acceptance: Acceptanc
 
 def _tried(work: _Work, precision: Lower, content: bytes) -> Acceptance:
     """The golden frames in every CPU runtime, with the file in a copy of the folder; how near they come is not asked here."""
-    unasked = _said(work, None, tolerance=1.0, least_overlap=0.0)
+    unasked = _said(work, None, tolerance=1.0, mean_tolerance=1.0, least_overlap=0.0)
     with _copy(work.model) as copy:
         lowered = add_precisions(copy, {precision: (content, unasked)}).at(precision)
         return _worst([_compared(work, lowered, opener) for opener in _runtimes()])
@@ -187,13 +188,14 @@ def _runtimes() -> list[Opener]:
 
 
 def _worst(acceptances: Sequence[Acceptance]) -> Acceptance:
-    """The one that complains, else that which differs most; with the least overlap of all."""
+    """The one that complains, else that which differs most; with the largest mean and the least overlap of all."""
     worst = max(acceptances, key=lambda one: (bool(one.flipped), bool(one.complaints), one.worst_relative))
     overlaps = [one.regions_overlap for one in acceptances if one.regions_overlap is not None]
-    return replace(worst, regions_overlap=min(overlaps, default=None))
+    mean = max(one.mean_relative for one in acceptances)
+    return replace(worst, mean_relative=mean, regions_overlap=min(overlaps, default=None))
 
 
-def _said(work: _Work, found: Quantised | None, *, tolerance: float, least_overlap: float) -> LowerPrecision:
+def _said(work: _Work, found: Quantised | None, *, tolerance: float, mean_tolerance: float, least_overlap: float) -> LowerPrecision:
     return LowerPrecision(
         float32_layers=found.float32_layers if found else (),
         layers=found.layers if found else 0,
@@ -202,6 +204,7 @@ def _said(work: _Work, found: Quantised | None, *, tolerance: float, least_overl
         worst=found.harm.worst if found else 0.0,
         mean=found.harm.mean if found else 0.0,
         tolerance=tolerance,
+        mean_tolerance=mean_tolerance,
         least_overlap=least_overlap,
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge_inspect.acceptance import INFERENCES, accept, compare
+from edge_inspect.acceptance import REPEATS, accept, compare
 from edge_inspect.datatypes import Scores
 from edge_inspect.errors import EngineError
 from edge_inspect.model_folder import Golden, open_model_folder, write_model_folder
@@ -18,7 +18,7 @@ from edge_inspect.runtimes.onnx_runtime import open_onnx
 from edge_inspect.runtimes.openvino_runtime import open_openvino
 from edge_inspect.runtimes.reference import open_reference
 
-MODELS = Path(__file__).parents[1] / "golden" / "models"
+MODELS = Path(__file__).parents[2] / "golden" / "models"
 ENGINES = [open_openvino, open_onnx, open_reference]
 # What the golden frames of tiny score at most: four good ones, a dark square, a scratch, a stain.
 SCORES = [7.625, 7.875, 7.625, 7.625, 108.0, 59.5625, 54.375]
@@ -154,6 +154,32 @@ def test_an_engine_that_does_not_repeat_itself_is_refused(tiny):
         accept(Altered(runtime, jitter), tiny, image_threshold=None)
 
 
+def test_an_engine_that_wavers_late_is_refused(tiny):
+    """The same frame again and again: the twentieth answer is another one."""
+
+    def late(scores, call):
+        return Scores(map=scores.map + np.float32(1e-5 * (call == 32)), image=scores.image)
+
+    with open_reference(model=tiny) as runtime, pytest.raises(EngineError, match="did not give the same bits"):
+        accept(Altered(runtime, late), tiny, image_threshold=None)
+
+
+def test_the_margin_used_is_the_worst_frame_s_part_of_its_distance_from_the_threshold(tiny):
+    with open_reference(model=tiny) as runtime:
+        moved = Altered(runtime, lambda scores, call: replace(scores, image=scores.image + 0.05))
+        said = compare(moved, tiny, image_threshold=7.875 + 0.5, tolerance=1.0)
+    assert said.margin_used == pytest.approx(0.1)
+    assert said.flipped == ()
+
+
+def test_a_margin_that_is_used_up_is_a_flip(tiny):
+    with open_reference(model=tiny) as runtime:
+        moved = Altered(runtime, lambda scores, call: replace(scores, image=scores.image + 1.0))
+        said = compare(moved, tiny, image_threshold=7.875 + 0.5, tolerance=1.0)
+    assert said.margin_used == pytest.approx(2.0)
+    assert said.flipped == (0, 1, 2, 3)
+
+
 def test_an_image_score_that_does_not_repeat_itself_is_refused(tiny):
     def jitter(scores, call):
         return Scores(map=scores.map, image=scores.image + 1e-9 * call)
@@ -217,14 +243,15 @@ def test_a_map_of_another_size_is_refused(tiny):
         accept(Altered(runtime, lambda scores, call: replace(scores, map=scores.map[:, 1:])), tiny, image_threshold=None)
 
 
-def test_every_golden_frame_is_run_at_least_twice(tiny, tmp_path):
+def test_every_golden_frame_is_run_twice_and_the_first_twenty_times(tiny, tmp_path):
+    assert REPEATS == 20
     old = tiny.load_golden()
     many = rewritten(tiny, tmp_path / "many", images=old.images.repeat(4, 0), maps=old.maps.repeat(4, 0), scores=old.scores.repeat(4, 0))
-    for model, calls in ((tiny, 28), (many, 56)):
+    for model, calls in ((tiny, 32), (many, 74)):
         with open_reference(model=model) as runtime:
             counted = Altered(runtime, lambda scores, call: scores)
             accept(counted, model, image_threshold=None)
-        assert len(counted.calls) == calls >= INFERENCES
+        assert len(counted.calls) == calls
 
 
 @pytest.mark.parametrize(
