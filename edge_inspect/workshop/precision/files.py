@@ -121,6 +121,7 @@ def _int8(work: _Work) -> tuple[bytes, Made]:
             work.graph,
             ranges,
             work.good.pixels[1::2],
+            ranged=work.good.pixels[::2],
             threshold=work.thresholds.image_threshold,
             allowed=work.allowed * share,
             alone=alone,

@@ -80,7 +80,7 @@ WRONG = {
     "half a cell off": {"out": mapped(lambda cells: (cells + np.roll(cells, 1, axis=0)) / 2)},
     "swapped channels": {"into": lambda pixels: np.ascontiguousarray(pixels[..., ::-1])},
     "one pixel off": {"into": lambda pixels: np.roll(pixels, 2, axis=1)},
-    "an eighth darker": {"into": lambda pixels: (pixels * 0.875).astype(np.uint8)},
+    "a quarter darker": {"into": lambda pixels: (pixels * 0.75).astype(np.uint8)},
 }
 
 
@@ -101,7 +101,7 @@ def test_an_int8_engine_of_clipped_ranges_is_refused(eight, brown, tmp_path):
     graph = named(onnx.load(str(model.model_file)))
     pixels = place_good_images(brown, recipe, width=64, height=64).pixels
     halved = {name: value / 2 for name, value in measure_ranges(graph, pixels).items()}
-    clipped = quantise(graph, halved, pixels, threshold=thresholds.image_threshold, allowed=1000.0).graph
+    clipped = quantise(graph, halved, pixels, ranged=pixels, threshold=thresholds.image_threshold, allowed=1000.0).graph
     model = add_precisions(model, {"int8": (clipped.SerializeToString(), model.manifest.precisions["int8"])}).at("int8")
     with open_onnx(model=model) as runtime:
         assert complaints(runtime, model, thresholds)

@@ -50,7 +50,7 @@ def test_harm_is_told_as_a_part_of_the_room_to_the_threshold(small, noise, thres
 
 
 def test_where_all_layers_do_no_harm_all_are_quantised(small, noise, threshold):
-    found = quantise(small, measure_ranges(small, noise[:6]), noise[6:], threshold=threshold, allowed=0.5)
+    found = quantise(small, measure_ranges(small, noise[:6]), noise[6:], ranged=noise[:6], threshold=threshold, allowed=0.5)
     assert (found.float32_layers, found.layers, found.harm) == ((), 4, found.all_layers)
 
 
@@ -58,8 +58,8 @@ def test_the_layer_that_harms_is_found_and_left_in_float32(small, noise):
     bad = spoilt(small, "w2")
     room = far_above(bad, noise)
     ranges = measure_ranges(bad, noise[:6])
-    everything = quantise(bad, ranges, noise[6:], threshold=room, allowed=100.0)
-    found = quantise(bad, ranges, noise[6:], threshold=room, allowed=0.5 * everything.harm.worst)
+    everything = quantise(bad, ranges, noise[6:], ranged=noise[:6], threshold=room, allowed=100.0)
+    found = quantise(bad, ranges, noise[6:], ranged=noise[:6], threshold=room, allowed=0.5 * everything.harm.worst)
     assert max(found.alone, key=found.alone.get) == "second"
     assert found.float32_layers[0] == "second"
     assert found.harm.worst <= 0.5 * everything.harm.worst < found.all_layers.worst
@@ -67,7 +67,7 @@ def test_the_layer_that_harms_is_found_and_left_in_float32(small, noise):
 
 
 def test_where_no_harm_at_all_is_allowed_every_layer_stays_in_float32(small, noise, threshold):
-    found = quantise(small, measure_ranges(small, noise[:6]), noise[6:], threshold=threshold, allowed=1e-9)
+    found = quantise(small, measure_ranges(small, noise[:6]), noise[6:], ranged=noise[:6], threshold=threshold, allowed=1e-9)
     assert set(found.float32_layers) == {node.name for node in quantisable(small)}
     assert found.harm.worst == 0
     assert not any(node.op_type == "QuantizeLinear" for node in found.graph.graph.node)
@@ -75,5 +75,13 @@ def test_where_no_harm_at_all_is_allowed_every_layer_stays_in_float32(small, noi
 
 def test_the_work_is_told_layer_by_layer(small, noise, threshold):
     told = []
-    quantise(small, measure_ranges(small, noise), noise, threshold=threshold, allowed=1e-9, told=lambda *words: told.append(words[1:]))
+    quantise(
+        small,
+        measure_ranges(small, noise),
+        noise,
+        ranged=noise,
+        threshold=threshold,
+        allowed=1e-9,
+        told=lambda *words: told.append(words[1:]),
+    )
     assert told == [(1, 4), (2, 4), (3, 4), (4, 4)]
