@@ -15,15 +15,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from edge_inspect.config import PluginBlock, load_recipe
 from edge_inspect.durable import replace_file
 from edge_inspect.inspector import Inspector, open_inspector
 from edge_inspect.model_folder import PRECISION_FILES
+from edge_inspect.workshop.accuracy import DataSet
 from edge_inspect.workshop.evaluation.evaluate import Evaluation, evaluate
 from edge_inspect.workshop.evaluation.labelled import LabelledSet
 from edge_inspect.workshop.evaluation.summary import summary
 from edge_inspect.workshop.precision.files import Made, build_precisions
+from edge_inspect.workshop.teach import teach
 
 RESULTS = "precision.json"
 INFERENCES = 100
@@ -44,7 +47,13 @@ figures are of its rounded weights only. Nothing here ran on a GPU.
 
 
 def measure_precisions(
-    recipe_file: Path, frames: Sequence[Path], labelled: LabelledSet, *, threads: int = 2, part_of: re.Pattern[str] | None = None
+    recipe_file: Path,
+    frames: Sequence[Path],
+    labelled: LabelledSet,
+    *,
+    family: str,
+    threads: int = 2,
+    part_of: re.Pattern[str] | None = None,
 ) -> list[Row]:
     """Make both files of a recipe's engine and judge all three; one row each.
 
@@ -52,6 +61,7 @@ def measure_precisions(
         recipe_file: `recipe.yaml` with its engine and thresholds.
         frames: pictures of good parts, for ranges and harm.
         labelled: the test pictures.
+        family: what the rows call the engine.
         threads: of the runtime.
         part_of: as `evaluate` takes it.
 
@@ -64,7 +74,25 @@ def measure_precisions(
     }
     judged = {name: evaluate(recipe_file, labelled, runtime=block, part_of=part_of) for name, block in blocks.items()}
     times = _engine_ms(recipe_file, blocks)
-    return [_row(judged, name, made.get(name), times) for name in judged]
+    return [{"family": family, **_row(judged, name, made.get(name), times)} for name in judged]
+
+
+def teach_for_study(folder: Path, data_set: DataSet, pictures: Sequence[Path]) -> Path:
+    """What `edge-inspect teach` makes of a set's good pictures, with the set's locator; its recipe. What was taught before stays.
+
+    Raises:
+        ConfigError: too few or unfit pictures.
+    """
+    recipe_file = folder / "recipe.yaml"
+    if not (folder / "thresholds.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        content: dict[str, Any] = {"part": data_set.name, "engine": "engine"}
+        if data_set.locator is not None:
+            content["locator"] = data_set.locator.model_dump(mode="json")
+        recipe_file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
+        width, height = data_set.size or (256, 256)
+        teach(pictures, recipe=load_recipe(recipe_file), width=width, height=height, part_of=data_set.part_of)
+    return recipe_file
 
 
 def _row(judged: Mapping[str, Evaluation], name: str, made: Made | None, times: Mapping[str, float]) -> Row:
@@ -72,7 +100,6 @@ def _row(judged: Mapping[str, Evaluation], name: str, made: Made | None, times: 
     figures = {key: here[key] for key in KEPT}
     row: Row = {
         "set": judged[name].set_name,
-        "family": judged[name].manifest.family,
         "precision": name,
         **figures,
         "image_auroc_loss": whole["image_auroc"] - here["image_auroc"],

@@ -26,7 +26,7 @@ def rows(taught, good_folder, tmp_path_factory) -> list[dict]:
     cv2.imwrite(str(black), 0 * cv2.imread(str(pictures[0])))
     defective = [Labelled(picture=black, kind="black", mask=None)]
     labelled = LabelledSet(name="plates", images=(*(Labelled(picture=one, kind="good", mask=None) for one in pictures[:6]), *defective))
-    return measure_precisions(folder / "recipe.yaml", pictures, labelled)
+    return measure_precisions(folder / "recipe.yaml", pictures, labelled, family="plate finder")
 
 
 def test_every_precision_has_a_row_and_float32_is_what_the_others_are_held_against(rows):
@@ -47,5 +47,16 @@ def test_rows_are_kept_one_of_a_kind_and_told_on_the_page(rows, tmp_path: Path):
     kept = json.loads((tmp_path / "precision.json").read_text())
     assert [(row["precision"], row["machine"]) for row in kept] == [("fp16", "a test"), ("fp32", "a test"), ("int8", "a test")]
     page = (tmp_path / "precision.md").read_text()
-    assert "| padim | plates | fp32 | 0.2500 |" in page
-    assert re.search(r"\| padim \| plates \| int8 \| 1\.0000 .* \d+ of \d+ \|", page)
+    assert "| plate finder | plates | fp32 | 0.2500 |" in page
+    assert re.search(r"\| plate finder \| plates \| int8 \| 1\.0000 .* \d+ of \d+ \|", page)
+
+
+def test_an_engine_for_the_study_is_taught_once(good_folder, tmp_path: Path, monkeypatch):
+    from edge_inspect.workshop.accuracy import DataSet
+    from edge_inspect.workshop.precision import study
+
+    taught = []
+    monkeypatch.setattr(study, "teach", lambda images, **given: taught.append(given) or (tmp_path / "part" / "thresholds.json").touch())
+    for _ in range(2):
+        assert study.teach_for_study(tmp_path / "part", DataSet(name="plate"), sorted(good_folder.iterdir())).exists()
+    assert [(given["width"], given["height"]) for given in taught] == [(256, 256)]
