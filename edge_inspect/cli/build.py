@@ -134,10 +134,13 @@ def _build_plans(recipe: Recipe, arguments: argparse.Namespace) -> list[dict[str
     told = []
     for precision in arguments.precision or ["fp16", "int8"]:
         plan, built = build_plan_here(model, precision, python=arguments.python, library=arguments.library, cuda=arguments.cuda)
-        told.append({"plan": str(plan.resolve()), "bytes": len(built.plan), **built.sidecar.model_dump(mode="json")})
+        facts = {"plan": str(plan.resolve()), "bytes": len(built.plan), "without_warp": built.without_warp}
+        told.append({**facts, **built.sidecar.model_dump(mode="json")})
         if not arguments.json:
             made_with = f"{built.sidecar.module} {built.sidecar.tensorrt}"
             print(f"{precision:12} {plan} ({len(built.plan) / 1e6:.1f} MB), {made_with}, {built.sidecar.build_s:.1f} s")
+            warped = f"on the GPU, compiled by {built.sidecar.warp.compiler}" if built.sidecar.warp else f"on the CPU: {built.without_warp}"
+            print(f"frames       warped {warped}")
     return told
 
 

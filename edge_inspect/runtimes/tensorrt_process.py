@@ -21,7 +21,7 @@ from typing import Any
 from edge_inspect.errors import EngineError
 from edge_inspect.runtimes.tensorrt_buffers import SharedBuffers
 from edge_inspect.runtimes.tensorrt_plan import BUILD_AGAIN
-from edge_inspect.runtimes.tensorrt_worker import DONE, LOAD, RUN
+from edge_inspect.runtimes.tensorrt_worker import DONE, LOAD, RUN, WARP
 
 WORKER = Path(__file__).with_name("tensorrt_worker.py")
 # A killed process is gone at once, unless the driver holds it; then it is left to the driver.
@@ -42,6 +42,8 @@ class WorkerOrder:
         device: number of the GPU.
         plan: to load.
         plan_sha256: that the plan must have.
+        kernel: compiled warp that makes the engine's input on the GPU; None makes it here.
+        kernel_sha256: that it must have.
         python: interpreter to run it with; None is this one.
     """
 
@@ -50,6 +52,8 @@ class WorkerOrder:
     device: int
     plan: Path
     plan_sha256: str
+    kernel: Path | None = None
+    kernel_sha256: str = ""
     python: Path | None
 
 
@@ -68,6 +72,8 @@ class WorkerProcess:
         self._answers, answers = os.pipe()
         lifeline, self._lifeline = os.pipe()
         there = {"commands": commands, "answers": answers, "lifeline": lifeline, "memory": buffers.descriptor}
+        if buffers.raw is not None:
+            there["frames"] = buffers.raw.descriptor
         self._open = [self._commands, self._answers, self._lifeline]
         try:
             self._process = _start(order, buffers, there)
@@ -112,7 +118,18 @@ class WorkerProcess:
         Raises:
             EngineError: it failed, and why; `alive` says whether the worker can go on.
         """
-        self._ask(RUN)
+        self._do(RUN, timeout_s)
+
+    def warp(self, timeout_s: float) -> None:
+        """Only the GPU's warp, from the frame's memory into the image that `SharedBuffers.image` shows.
+
+        Raises:
+            EngineError: as `run`.
+        """
+        self._do(WARP, timeout_s)
+
+    def _do(self, command: bytes, timeout_s: float) -> None:
+        self._ask(command)
         try:
             self._answer(timeout_s, "answer")
         except EngineError:
@@ -192,7 +209,14 @@ class WorkerProcess:
 
 def _start(order: WorkerOrder, buffers: SharedBuffers, there: dict[str, int]) -> subprocess.Popen[bytes]:
     tensors = [asdict(tensor) for tensor in buffers.tensors]
-    told = {**asdict(order), "plan": str(order.plan.absolute()), "python": "", "tensors": tensors, "bytes": buffers.size, **there}
+    warp = None
+    if order.kernel is not None:
+        warp = {"kernel": str(order.kernel.absolute()), "kernel_sha256": order.kernel_sha256, "order": buffers.order, **there}
+    told = {
+        **{"tensorrt": order.tensorrt, "cuda": order.cuda, "device": order.device},
+        **{"plan": str(order.plan.absolute()), "plan_sha256": order.plan_sha256, "warp": warp},
+        **{"tensors": tensors, "bytes": buffers.size, **there},
+    }
     return subprocess.Popen(  # noqa: S603
         [str(order.python or sys.executable), str(WORKER), json.dumps(told)],
         stdin=subprocess.DEVNULL,
