@@ -21,7 +21,7 @@ from typing import Any
 from edge_inspect.errors import EngineError
 from edge_inspect.runtimes.tensorrt_buffers import SharedBuffers
 from edge_inspect.runtimes.tensorrt_plan import BUILD_AGAIN
-from edge_inspect.runtimes.tensorrt_worker import DONE, LOAD, RUN, WARP
+from edge_inspect.runtimes.tensorrt_worker import DONE, LOAD, RUN, WARP, stay_awake
 
 WORKER = Path(__file__).with_name("tensorrt_worker.py")
 # A killed process is gone at once, unless the driver holds it; then it is left to the driver.
@@ -45,6 +45,7 @@ class WorkerOrder:
         kernel: compiled warp that makes the engine's input on the GPU; None makes it here.
         kernel_sha256: that it must have.
         python: interpreter to run it with; None is this one.
+        busy_wait_s: how long both sides keep their core while they wait for each other [s]; 0 sleeps at once.
     """
 
     tensorrt: str
@@ -55,6 +56,7 @@ class WorkerOrder:
     kernel: Path | None = None
     kernel_sha256: str = ""
     python: Path | None
+    busy_wait_s: float = 0.0
 
 
 class WorkerProcess:
@@ -177,6 +179,7 @@ class WorkerProcess:
 
     def _line(self, until: float) -> bytes | None:
         """The next whole line; None when the time is over."""
+        stay_awake(self._ready, self._order.busy_wait_s)
         while b"\n" not in self._rest:
             left_ms = max(0.0, until - time.monotonic()) * 1e3
             if not self._ready.poll(left_ms):
@@ -213,7 +216,7 @@ def _start(order: WorkerOrder, buffers: SharedBuffers, there: dict[str, int]) ->
     if order.kernel is not None:
         warp = {"kernel": str(order.kernel.absolute()), "kernel_sha256": order.kernel_sha256, "order": buffers.order, **there}
     told = {
-        **{"tensorrt": order.tensorrt, "cuda": order.cuda, "device": order.device},
+        **{"tensorrt": order.tensorrt, "cuda": order.cuda, "device": order.device, "busy_wait_s": order.busy_wait_s},
         **{"plan": str(order.plan.absolute()), "plan_sha256": order.plan_sha256, "warp": warp},
         **{"tensors": tensors, "bytes": buffers.size, **there},
     }

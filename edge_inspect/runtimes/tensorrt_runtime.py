@@ -43,6 +43,7 @@ def open_tensorrt(
     gpu_warp: bool | None = None,
     bayer: Mosaic | None = None,
     frame_mb: Annotated[int, Field(ge=1, le=1024)] = 16,
+    busy_wait_ms: Annotated[int, Field(ge=0, le=1000)] = 0,
     device: Annotated[int, Field(ge=0, le=63)] = 0,
     library: str = "tensorrt",
     cuda: str = "pycuda.driver",
@@ -61,6 +62,8 @@ def open_tensorrt(
         bayer: the camera's frames of one channel are such a raw mosaic, first row's colours first, and the GPU makes colours of
             them; None takes them as grey.
         frame_mb: memory for a raw frame, here and on the GPU [MiB]; a larger frame makes it grow, which costs that part some ms.
+        busy_wait_ms: line and worker keep their cores this long while they wait for each other, instead of sleeping and being woken;
+            longer than from part to part, the worker never sleeps. Only where both have a core to themselves.
         device: number of the GPU.
         library: Python module of TensorRT, `tensorrt` or `tensorrt_rtx`.
         cuda: Python module of CUDA's driver, as pycuda offers it.
@@ -70,7 +73,15 @@ def open_tensorrt(
     """
     path = _the_plan(model) if plan is None else plan
     sidecar = load_plan(path, model)
-    order = WorkerOrder(tensorrt=library, cuda=cuda, device=device, plan=path, plan_sha256=sidecar.plan_sha256, python=python)
+    order = WorkerOrder(
+        tensorrt=library,
+        cuda=cuda,
+        device=device,
+        plan=path,
+        plan_sha256=sidecar.plan_sha256,
+        python=python,
+        busy_wait_s=busy_wait_ms / 1e3,
+    )
     raw = None
     if gpu_warp or (gpu_warp is None and sidecar.warp is not None):
         order = _with_kernel(order, sidecar)

@@ -29,6 +29,7 @@ import mmap
 import select
 import signal
 import struct
+import time
 from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
@@ -410,7 +411,13 @@ def _serve(order: Dict[str, Any]) -> None:
         warp["kernel"] = _verified(warp["kernel"], warp["kernel_sha256"])
     _say(order["answers"], {"memory": engine.load(plan, memory, order["tensors"], warp)})
     work = {RUN: engine.run, WARP: engine.warp}
-    for command in iter(lambda: os.read(order["commands"], 1), b""):
+    ready = select.poll()
+    ready.register(order["commands"], select.POLLIN)
+    while True:
+        stay_awake(ready, order["busy_wait_s"])
+        command = os.read(order["commands"], 1)
+        if not command:
+            break
         try:
             work[command]()
         except EngineFailed as error:
@@ -420,6 +427,14 @@ def _serve(order: Dict[str, Any]) -> None:
         else:
             os.write(order["answers"], DONE)
     engine.close()
+
+
+def stay_awake(ready: Any, longest_s: float) -> None:
+    """Keep the core until something is ready, `longest_s` at most: whoever sleeps must first be woken and scheduled."""
+    if longest_s:
+        until = time.monotonic() + longest_s
+        while not ready.poll(0) and time.monotonic() < until:
+            pass
 
 
 def _module(name: str) -> Any:
