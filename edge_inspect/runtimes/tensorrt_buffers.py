@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,8 +43,8 @@ class SharedTensor:
         return int(np.prod(self.shape)) * np.dtype(self.type).itemsize
 
 
-def lay_out(manifest: Manifest, *, float_input: bool) -> tuple[SharedTensor, ...]:
-    """Where each tensor of a model lies."""
+def lay_out(manifest: Manifest, *, float_input: bool, names: Mapping[str, str] | None = None) -> tuple[SharedTensor, ...]:
+    """Where each tensor of a model lies; `names` are the plan's own, where they are not the graph's."""
     image, cells = manifest.input, manifest.score_map
     listed: list[tuple[str, str, tuple[int, ...]]] = [
         (FRAME, "float32" if float_input else "uint8", (1, image.height, image.width, image.channels)),
@@ -53,7 +54,7 @@ def lay_out(manifest: Manifest, *, float_input: bool) -> tuple[SharedTensor, ...
     tensors: list[SharedTensor] = []
     offset = 0
     for name, kind, shape in listed:
-        tensors.append(SharedTensor(name=name, type=kind, shape=shape, input=name == FRAME, offset=offset))
+        tensors.append(SharedTensor(name=(names or {}).get(name, name), type=kind, shape=shape, input=name == FRAME, offset=offset))
         offset += _whole_pages(tensors[-1].size)
     return tuple(tensors)
 
@@ -73,6 +74,7 @@ class SharedBuffers(Buffers):
         manifest: of the model.
         float_input: the engine takes float32.
         raw: frames are warped on the GPU; None warps them here.
+        names: as in `lay_out`.
 
     Attributes:
         tensors: what lies where.
@@ -83,8 +85,10 @@ class SharedBuffers(Buffers):
         memory: mapped here.
     """
 
-    def __init__(self, manifest: Manifest, *, float_input: bool, raw: RawFrameOptions | None = None) -> None:
-        self.tensors = lay_out(manifest, float_input=float_input)
+    def __init__(
+        self, manifest: Manifest, *, float_input: bool, raw: RawFrameOptions | None = None, names: Mapping[str, str] | None = None
+    ) -> None:
+        self.tensors = lay_out(manifest, float_input=float_input, names=names)
         self.order = self.tensors[-1].offset + _whole_pages(self.tensors[-1].size)
         self.size = self.order + _whole_pages(ORDER_BYTES)
         self.descriptor = os.memfd_create("edge-inspect engine")

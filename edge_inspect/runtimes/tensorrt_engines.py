@@ -32,7 +32,7 @@ class WorkerEngine:
         self, order: WorkerOrder, manifest: Manifest, sidecar: PlanSidecar, limits: Limits, raw: RawFrameOptions | None = None
     ) -> None:
         self._order, self._sidecar, self._limits = order, sidecar, limits
-        self._buffers = SharedBuffers(manifest, float_input=sidecar.float_input, raw=raw)
+        self._buffers = SharedBuffers(manifest, float_input=sidecar.float_input, raw=raw, names=sidecar.tensor_names)
         try:
             self.process = WorkerProcess(order, self._buffers)
         except EngineError:
@@ -75,7 +75,7 @@ class LocalEngine:
 
     def __init__(self, order: WorkerOrder, manifest: Manifest, sidecar: PlanSidecar, raw: RawFrameOptions | None = None) -> None:
         self._order, self._sidecar = order, sidecar
-        self._buffers = SharedBuffers(manifest, float_input=sidecar.float_input, raw=raw)
+        self._buffers = SharedBuffers(manifest, float_input=sidecar.float_input, raw=raw, names=sidecar.tensor_names)
         self._engine: Engine | None = None
         self.alive = True
         self.made_of = sidecar.made_of

@@ -50,7 +50,8 @@ class PlanSidecar(_Recorded):
 
     `gpu` is None for a plan that was built ahead of time, for the capabilities in `ahead_of_time`; `onnx_sha256` is of the
     file in the model folder, also where its input was made float first (`float_input`); `build_s` is in seconds; `warp` is
-    None where no compiler was at hand: frames are then warped on the CPU.
+    None where no compiler was at hand: frames are then warped on the CPU; `tensor_names` are the plan's own, where they are not
+    the graph's.
     """
 
     format: Literal[1] = 1
@@ -67,6 +68,8 @@ class PlanSidecar(_Recorded):
     plan_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     build_s: float = Field(ge=0, allow_inf_nan=False)
     warp: CompiledWarp | None = None
+    via: Literal["onnx", "torch-tensorrt"] = "onnx"
+    tensor_names: dict[str, str] = {}
     software: str
     built_at: AwareDatetime
 

@@ -48,7 +48,7 @@ def build_plan_here(
         EngineError: there is no TensorRT, no GPU, no file of this precision, TensorRT refuses the graph, or it cannot be written.
     """
     trt = here(library) if python is None else Elsewhere(python, library)
-    gpu = _gpu(cuda) if isinstance(trt, Here) else trt.read_gpu(cuda)
+    gpu = gpu_here(cuda) if isinstance(trt, Here) else trt.read_gpu(cuda)
     name = graph_file(trt.api, precision)
     graph = model.at(_precision_of(name)).model_file.read_bytes()
     plan = model.path / f"model.{precision}.plan"
@@ -90,7 +90,12 @@ def _outside(graph: bytes) -> frozenset[str]:
     return frozenset(node.name for node in model.graph.node if node.name and node.name not in inside)
 
 
-def _gpu(cuda: str) -> Gpu:
+def gpu_here(cuda: str = CUDA) -> Gpu:
+    """The GPU of this machine, through a module of this interpreter.
+
+    Raises:
+        EngineError: the module cannot be imported, there is no GPU, or its driver does not answer.
+    """
     try:
         module = importlib.import_module(cuda)
     except (ImportError, OSError) as error:

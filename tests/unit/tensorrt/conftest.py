@@ -22,8 +22,17 @@ from fake_tensorrt import load  # noqa: E402
 from fake_tensorrt.parts import write_part_plan  # noqa: E402
 
 # Parser and builder need onnx; the line's own environments have none. What runs a plan needs none.
-NEED_ONNX = ["test_fakes.py", "test_float_input.py", "test_tensorrt_build.py", "test_rtx_builds.py", "test_targets.py", "test_cli_build.py"]
+NEED_ONNX = [
+    "test_fakes.py",
+    "test_float_input.py",
+    "test_tensorrt_build.py",
+    "test_rtx_builds.py",
+    "test_targets.py",
+    "test_cli_build.py",
+    "test_warp_compiler.py",
+]
 collect_ignore = [] if find_spec("onnx") else NEED_ONNX
+collect_ignore += [] if find_spec("torch") else ["test_via_torch_tensorrt.py"]
 
 Faults = Callable[..., Path]
 MODELS = TESTS / "golden" / "models"
