@@ -25,6 +25,11 @@ class Limits:
     infer_s: float
 
 
+def made_of(order: WorkerOrder, sidecar: PlanSidecar) -> dict[str, str]:
+    """As `protocols.Identified`: the plan's, and the compiled warp where the GPU makes the engine's input."""
+    return {**sidecar.made_of, **({"warp_sha256": order.kernel_sha256} if order.kernel else {})}
+
+
 class WorkerEngine:
     """A plan in a process of its own. Made quickly; `open` takes as long as loading it."""
 
@@ -78,7 +83,7 @@ class LocalEngine:
         self._buffers = SharedBuffers(manifest, float_input=sidecar.float_input, raw=raw, names=sidecar.tensor_names)
         self._engine: Engine | None = None
         self.alive = True
-        self.made_of = sidecar.made_of
+        self.made_of = made_of(order, sidecar)
 
     def open(self) -> None:
         """As `WorkerEngine.open`."""

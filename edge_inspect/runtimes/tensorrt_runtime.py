@@ -25,7 +25,7 @@ from edge_inspect.errors import EngineError
 from edge_inspect.model_folder import ModelFolder
 from edge_inspect.protocols import Runtime
 from edge_inspect.runtimes.tensorrt_buffers import RawFrameOptions
-from edge_inspect.runtimes.tensorrt_engines import Limits, LocalEngine, WorkerEngine
+from edge_inspect.runtimes.tensorrt_engines import Limits, LocalEngine, WorkerEngine, made_of
 from edge_inspect.runtimes.tensorrt_frames import Mosaic
 from edge_inspect.runtimes.tensorrt_plan import PlanSidecar, load_plan, verify_kernel
 from edge_inspect.runtimes.tensorrt_process import WorkerOrder
@@ -96,7 +96,9 @@ def open_tensorrt(
         finally:
             local.close()
         return
-    rescued = RescuedEngine(lambda: WorkerEngine(order, model.manifest, sidecar, limits, raw), GoldenAnswers(model), made_of=sidecar.made_of)
+    rescued = RescuedEngine(
+        lambda: WorkerEngine(order, model.manifest, sidecar, limits, raw), GoldenAnswers(model), made_of=made_of(order, sidecar)
+    )
     try:
         yield rescued
     finally:

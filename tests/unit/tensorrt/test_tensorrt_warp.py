@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -62,6 +63,7 @@ def test_golden_frames_are_accepted_with_the_warp_on(version, in_process, plan_o
     model, plan = plan_of(version, warp=True)
     with nothing_left(), opened((model, plan), in_process=in_process) as engine:
         assert accept(engine, model, image_threshold=None).complaints == ()
+        assert engine.made_of["warp_sha256"] == hashlib.sha256(kernel_file(plan).read_bytes()).hexdigest()
 
 
 def test_the_worker_with_the_warp_keeps_the_promises_of_a_runtime(plan_of):
