@@ -44,7 +44,9 @@ def acceptance_lines(record: AcceptanceRecord) -> Iterator[str]:
 
 
 def _to_accept(recipe: Recipe, arguments: argparse.Namespace) -> list[Precision]:
-    return arguments.precision or (["fp16", "int8"] if arguments.plan else precisions_of(open_model_folder(recipe.engine)))
+    if not arguments.plan:
+        return arguments.precision or precisions_of(open_model_folder(recipe.engine))
+    return arguments.precision or (["fp32"] if arguments.via == "torch-tensorrt" else ["fp16", "int8"])
 
 
 def _tensorrt_options(arguments: argparse.Namespace) -> dict[str, str]:

@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from edge_inspect.cameras.pictures import list_pictures
 from edge_inspect.cli.accepting import accept_and_tell
-from edge_inspect.cli.onnx_needed import refuse_without_onnx
+from edge_inspect.cli.onnx_needed import TRAINING, refuse_without, refuse_without_onnx
 from edge_inspect.cli.progress import ProgressBars
 from edge_inspect.config import Recipe, load_recipe
 from edge_inspect.errors import ConfigError
-from edge_inspect.model_folder import open_model_folder
+from edge_inspect.model_folder import ModelFolder, open_model_folder
 
 if TYPE_CHECKING:
     from edge_inspect.workshop.precision.files import Lower, Made
+    from edge_inspect.workshop.tensorrt_build import BuiltPlan
 
 NAME = "build"
 HELP = "make fp16 and int8 files of an engine from recorded good frames; none stands that flips a verdict (needs onnx)"
@@ -57,6 +58,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--python", type=Path, metavar="FILE", help="with --plan: interpreter that has TensorRT (Jetson Nano: its 3.6)")
     parser.add_argument("--library", default="tensorrt", help="with --plan: Python module of TensorRT (default %(default)s)")
     parser.add_argument("--cuda", default="pycuda.driver", help="with --plan: Python module of CUDA's driver (default %(default)s)")
+    parser.add_argument(
+        "--via",
+        choices=("onnx", "torch-tensorrt"),
+        default="onnx",
+        help="with --plan: torch-tensorrt builds a float32 plan straight from --trained DIR, on a build host (default %(default)s)",
+    )
+    parser.add_argument("--trained", type=Path, metavar="DIR", help="with --via torch-tensorrt: what `train` left behind")
     parser.add_argument("--target", choices=("list",), help="print what is known of NVIDIA targets, and build nothing")
     parser.add_argument("--json", action="store_true", help="print one JSON object on standard output")
 
@@ -100,6 +108,19 @@ def _refuse_useless(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--allowed {arguments.allowed:g}: must lie between 0 and 1; 0.1 is a tenth of the room")
     if arguments.runtime and not arguments.accept:
         raise ConfigError("--runtime: only --accept opens a runtime; add --accept, or leave it out")
+    if arguments.via == "torch-tensorrt":
+        _refuse_useless_via_torch(arguments)
+
+
+def _refuse_useless_via_torch(arguments: argparse.Namespace) -> None:
+    if not arguments.plan:
+        raise ConfigError("--via torch-tensorrt: it says how plans are built; add --plan")
+    if arguments.trained is None:
+        raise ConfigError("--via torch-tensorrt: from which training? Give --trained DIR")
+    if arguments.precision not in (None, ["fp32"]):
+        raise ConfigError("--via torch-tensorrt builds float32 only: leave --precision out, or build lower precisions with --via onnx")
+    if arguments.python:
+        raise ConfigError("--via torch-tensorrt builds in this interpreter: leave --python out")
 
 
 def _asked_for(arguments: argparse.Namespace) -> list[Lower]:
@@ -128,17 +149,36 @@ def _build_files(recipe: Recipe, lower: list[Lower], arguments: argparse.Namespa
 
 def _build_plans(recipe: Recipe, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     refuse_without_onnx(NAME)
-    from edge_inspect.workshop.plan_on_device import build_plan_here
-
     model = open_model_folder(recipe.engine)
     told = []
-    for precision in arguments.precision or ["fp16", "int8"]:
-        plan, built = build_plan_here(model, precision, python=arguments.python, library=arguments.library, cuda=arguments.cuda)
-        told.append({"plan": str(plan.resolve()), "bytes": len(built.plan), **built.sidecar.model_dump(mode="json")})
+    for plan, built in _plans_via_torch(model, arguments) if arguments.via == "torch-tensorrt" else _plans(model, arguments):
+        facts = {"plan": str(plan.resolve()), "bytes": len(built.plan), "without_warp": built.without_warp}
+        told.append({**facts, **built.sidecar.model_dump(mode="json")})
         if not arguments.json:
-            made_with = f"{built.sidecar.module} {built.sidecar.tensorrt}"
-            print(f"{precision:12} {plan} ({len(built.plan) / 1e6:.1f} MB), {made_with}, {built.sidecar.build_s:.1f} s")
+            print("\n".join(_plan_lines(plan, built)))
     return told
+
+
+def _plans(model: ModelFolder, arguments: argparse.Namespace) -> Iterator[tuple[Path, BuiltPlan]]:
+    from edge_inspect.workshop.plan_on_device import build_plan_here
+
+    for precision in arguments.precision or ["fp16", "int8"]:
+        yield build_plan_here(model, precision, python=arguments.python, library=arguments.library, cuda=arguments.cuda)
+
+
+def _plans_via_torch(model: ModelFolder, arguments: argparse.Namespace) -> Iterator[tuple[Path, BuiltPlan]]:
+    refuse_without("build --via torch-tensorrt", TRAINING, extra="train")
+    from edge_inspect.workshop.plan_via_torch import TorchSystem, build_plan_via_torch
+
+    yield build_plan_via_torch(model, arguments.trained, where=TorchSystem(library=arguments.library, cuda=arguments.cuda))
+
+
+def _plan_lines(plan: Path, built: BuiltPlan) -> Iterator[str]:
+    sidecar = built.sidecar
+    made_with = f"{sidecar.module} {sidecar.tensorrt}"
+    yield f"{sidecar.precision:12} {plan} ({len(built.plan) / 1e6:.1f} MB), {made_with}, {sidecar.build_s:.1f} s"
+    warped = f"on the GPU, compiled by {sidecar.warp.compiler}" if sidecar.warp else f"on the CPU: {built.without_warp}"
+    yield f"frames       warped {warped}"
 
 
 def _print_targets(*, as_json: bool) -> int:

@@ -1,33 +1,26 @@
-"""The network's image read out of the frame by an NVIDIA GPU: `warp.cu`, its parameters, and its launch by pycuda.
+"""The network's image read out of the frame by an NVIDIA GPU: what `warp.cu` is told of a frame and its placement.
 
 The kernel's numbers are tested on the CPU, through a shim and against `geometry.warp`, and its source is compiled for eight
-GPU architectures. It has not run on a GPU here: its speed, and the launch by a real pycuda, are unmeasured.
+GPU architectures. It has not run on a GPU here. The TensorRT worker launches it (`tensorrt_worker.py`).
 """
 
 from __future__ import annotations
 
 import enum
-import importlib
-import struct
 from dataclasses import astuple, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from edge_inspect.datatypes import Affine, Placement
 from edge_inspect.errors import EngineError
 from edge_inspect.geometry import walk
+from edge_inspect.runtimes.tensorrt_worker import PARAMETERS
 
 KERNEL_FILE = Path(__file__).with_name("warp.cu")
-THREADS = (32, 8)
-"""Threads of a block of the launch, across and down: a warp along a row, so that its reads and stores lie side by side."""
-
-_PARAMETERS = struct.Struct("@7q14i")
 _POSITION_UNITS = 2**32
 _FARTHEST_BLOCK = 2**30
 _GREATEST_BLOCK_PX = 2**24
-_COMPILER_OPTIONS = ["-std=c++14"]
 
 
 class PixelLayout(enum.Enum):
@@ -135,12 +128,15 @@ class WarpParameters:
 
     def packed(self) -> bytes:
         """The struct's bytes: the kernel's first argument. A worker process that has the kernel needs no more than these."""
-        return _PARAMETERS.pack(*astuple(self))
+        return PARAMETERS.pack(*astuple(self))
 
     @property
-    def grid(self) -> tuple[int, int]:
-        """Blocks of `THREADS` that cover the network's image, across and down."""
-        return -(-self.width // THREADS[0]), -(-self.height // THREADS[1])
+    def rows(self) -> tuple[int, int]:
+        """The frame's rows that the kernel reads, half-open: the window's, and for Bayer a neighbour's above and below."""
+        if self.kind != _BAYER:
+            return self.top, self.bottom
+        innermost = self.frame_height - 2
+        return min(max(self.top, 1), innermost) - 1, min(max(self.bottom - 1, 1), innermost) + 2
 
 
 def warp_parameters(placement: Placement, frame: FrameFormat) -> WarpParameters:
@@ -190,79 +186,3 @@ def _refuse_beyond_integers(affine: Affine, block_px: int, placement: Placement)
         raise EngineError(f"placement: reaches {farthest:.3g} network pixels away from the frame, more than 2^30; place the frame again")
     if block_px > _GREATEST_BLOCK_PX:
         raise EngineError(f"placement: a network pixel covers {block_px} frame pixels, more than 2^24; use a smaller region of interest")
-
-
-class GpuWarp:
-    """The loaded kernel. It belongs to the CUDA context that was current when it was loaded; `load_gpu_warp` makes it."""
-
-    def __init__(self, function: Any, cuda_error: type[Exception]) -> None:
-        self._function = function
-        self._cuda_error = cuda_error
-
-    def launch(self, parameters: WarpParameters, frame: int, image: int, stream: Any) -> None:
-        """Queue the warp on the stream and return at once.
-
-        Args:
-            parameters: of `warp_parameters`.
-            frame: device pointer to the frame's first byte.
-            image: device pointer to the network's image, (height, width, channels) of the type it was loaded for.
-            stream: a `pycuda.driver.Stream`, or None for the default stream.
-
-        Raises:
-            EngineError: CUDA refuses the launch, or says here that something queued before has failed. What fails on the
-                device after this says so to whoever synchronises with the stream.
-        """
-        try:
-            self._function.prepared_async_call(parameters.grid, (*THREADS, 1), stream, parameters.packed(), int(frame), int(image))
-        except self._cuda_error as error:
-            raise EngineError(
-                f"GPU warp: cannot be launched for {parameters.width} x {parameters.height} network pixels: {_one_line(error)}; "
-                "open the engine again"
-            ) from error
-
-
-def load_gpu_warp(*, float_image: bool = False, cubin: bytes | None = None, cache: Path | None = None) -> GpuWarp:
-    """Load the kernel into the current CUDA context.
-
-    Args:
-        float_image: the network's image is float32 with the grey levels 0 to 255, as TensorRT 8.2 takes it; else uint8.
-        cubin: warp.cu compiled for this GPU; without it nvcc compiles it now.
-        cache: existing folder where pycuda keeps what nvcc made; None compiles at every load.
-
-    Raises:
-        EngineError: pycuda or nvcc is missing, there is no current context, or the source or the cubin is refused.
-    """
-    driver, compiler = _import_pycuda("pycuda.driver"), _import_pycuda("pycuda.compiler")
-    try:
-        code = _compile(driver, compiler, cache) if cubin is None else cubin
-        function = driver.module_from_buffer(code).get_function("warp_to_float32" if float_image else "warp_to_uint8")
-        # The struct first, then two pointers: 112 bytes keep them aligned.
-        function.prepare([f"{_PARAMETERS.size}s", "P", "P"])
-    except (driver.Error, OSError) as error:
-        raise EngineError(
-            f"{KERNEL_FILE.name}: cannot be loaded into the GPU: {_one_line(error)}; make a CUDA context current first, put the "
-            "nvcc of the driver's CUDA on the PATH, or give a cubin made for this GPU"
-        ) from error
-    return GpuWarp(function, driver.Error)
-
-
-def _import_pycuda(module: str) -> Any:
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise EngineError(
-            f"{module}: cannot be imported: {_one_line(error)}; install pycuda and the NVIDIA driver on this machine, or use a runtime "
-            "that needs no GPU"
-        ) from error
-
-
-def _compile(driver: Any, compiler: Any, cache: Path | None) -> Any:
-    """A cubin for the current context's device; pycuda itself would take nvcc's default architecture where there is no context."""
-    major, minor = driver.Context.get_device().compute_capability()
-    source = KERNEL_FILE.read_text(encoding="ascii")  # pycuda writes it out in the locale's encoding
-    folder = str(cache) if cache else False
-    return compiler.compile(source, options=_COMPILER_OPTIONS, no_extern_c=True, arch=f"sm_{major}{minor}", cache_dir=folder)
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300]

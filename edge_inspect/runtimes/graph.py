@@ -63,10 +63,18 @@ class Buffers:
         Raises:
             EngineError: the placement is for another network's image.
         """
+        self.refuse_another_image(placement)
+        warp(pixels, placement, out=self.frame[0])
+
+    def refuse_another_image(self, placement: Placement) -> None:
+        """Refuse a placement that is not for this network's image.
+
+        Raises:
+            EngineError: it is for another one.
+        """
         got, wanted = (1, placement.height, placement.width, placement.channels), self.frame.shape
         if got != wanted:
             raise EngineError(f"the placement is for an image of {got[1:]}, the engine wants {wanted[1:]}; place the frame for this engine")
-        warp(pixels, placement, out=self.frame[0])
 
     def scores(self) -> Scores:
         """The answers, copied out."""

@@ -10,10 +10,11 @@ from typing import Any
 from edge_inspect.datatypes import Placement, Scores, UInt8Image
 from edge_inspect.errors import EngineError
 from edge_inspect.model_folder import Manifest
-from edge_inspect.runtimes.tensorrt_buffers import SharedBuffers
+from edge_inspect.runtimes.tensorrt_buffers import RawFrameOptions, SharedBuffers
 from edge_inspect.runtimes.tensorrt_plan import Gpu, PlanSidecar, refuse_elsewhere
 from edge_inspect.runtimes.tensorrt_process import WorkerOrder, WorkerProcess
 from edge_inspect.runtimes.tensorrt_worker import Engine, EngineFailed
+from edge_inspect.runtimes.warp_proof import prove_warp
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +25,19 @@ class Limits:
     infer_s: float
 
 
+def made_of(order: WorkerOrder, sidecar: PlanSidecar) -> dict[str, str]:
+    """As `protocols.Identified`: the plan's, and the compiled warp where the GPU makes the engine's input."""
+    return {**sidecar.made_of, **({"warp_sha256": order.kernel_sha256} if order.kernel else {})}
+
+
 class WorkerEngine:
     """A plan in a process of its own. Made quickly; `open` takes as long as loading it."""
 
-    def __init__(self, order: WorkerOrder, manifest: Manifest, sidecar: PlanSidecar, limits: Limits) -> None:
+    def __init__(
+        self, order: WorkerOrder, manifest: Manifest, sidecar: PlanSidecar, limits: Limits, raw: RawFrameOptions | None = None
+    ) -> None:
         self._order, self._sidecar, self._limits = order, sidecar, limits
-        self._buffers = SharedBuffers(manifest, float_input=sidecar.float_input)
+        self._buffers = SharedBuffers(manifest, float_input=sidecar.float_input, raw=raw, names=sidecar.tensor_names)
         try:
             self.process = WorkerProcess(order, self._buffers)
         except EngineError:
@@ -42,13 +50,14 @@ class WorkerEngine:
         return self.process.alive
 
     def open(self) -> None:
-        """Check the plan against the worker's TensorRT and GPU, then load it.
+        """Check the plan against the worker's TensorRT and GPU, then load it; hold the GPU's warp against the CPU's.
 
         Raises:
-            EngineError: it is not for them, or cannot be loaded.
+            EngineError: it is not for them, cannot be loaded, or the warp makes another image.
         """
         _refuse_elsewhere(self._order, self._sidecar, self.process.facts(self._limits.start_s))
         self.process.load(self._limits.start_s)
+        prove_warp(self._buffers, lambda: self.process.warp(self._limits.start_s))
 
     def infer(self, pixels: UInt8Image, placement: Placement) -> Scores:
         """As `protocols.Runtime`."""
@@ -69,12 +78,12 @@ class WorkerEngine:
 class LocalEngine:
     """The same class in this process: no boundary, and no rescue from a hang or a lost GPU."""
 
-    def __init__(self, order: WorkerOrder, manifest: Manifest, sidecar: PlanSidecar) -> None:
+    def __init__(self, order: WorkerOrder, manifest: Manifest, sidecar: PlanSidecar, raw: RawFrameOptions | None = None) -> None:
         self._order, self._sidecar = order, sidecar
-        self._buffers = SharedBuffers(manifest, float_input=sidecar.float_input)
+        self._buffers = SharedBuffers(manifest, float_input=sidecar.float_input, raw=raw, names=sidecar.tensor_names)
         self._engine: Engine | None = None
         self.alive = True
-        self.made_of = sidecar.made_of
+        self.made_of = made_of(order, sidecar)
 
     def open(self) -> None:
         """As `WorkerEngine.open`."""
@@ -86,8 +95,9 @@ class LocalEngine:
             {"name": one.name, "type": one.type, "shape": one.shape, "input": one.input, "offset": one.offset}
             for one in self._buffers.tensors
         ]
-        plan = order.plan.read_bytes()
-        self._guarded(lambda: engine.load(plan, self._buffers.memory, tensors))
+        plan, warp = order.plan.read_bytes(), self._warp_order()
+        self._guarded(lambda: engine.load(plan, self._buffers.memory, tensors, warp))
+        prove_warp(self._buffers, lambda: self._guarded(engine.warp))
 
     def infer(self, pixels: UInt8Image, placement: Placement) -> Scores:
         """As `protocols.Runtime`.
@@ -106,6 +116,12 @@ class LocalEngine:
         if self._engine is not None:
             self._engine.close()
         self._buffers.close()
+
+    def _warp_order(self) -> dict[str, Any] | None:
+        raw, kernel = self._buffers.raw, self._order.kernel
+        if raw is None or kernel is None:
+            return None
+        return {"kernel": kernel.read_bytes(), "frames": raw.descriptor, "order": self._buffers.order}
 
     def _guarded(self, call: Callable[[], Any]) -> Any:
         try:

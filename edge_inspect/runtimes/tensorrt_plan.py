@@ -1,7 +1,7 @@
 """A TensorRT plan and its sidecar: what it was built from, with what, for which GPU; checked before anything loads it.
 
-`NAME.plan` is what TensorRT wrote, `NAME.plan.json` what stands here. A plan fits one version of TensorRT and one kind of
-GPU; any other answers with a refusal at best.
+`NAME.plan` is what TensorRT wrote, `NAME.plan.json` what stands here, `NAME.plan.warp` the GPU's warp compiled for that GPU.
+A plan fits one version of TensorRT and one kind of GPU; any other answers with a refusal at best.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from edge_inspect.config import first_mistake
 from edge_inspect.errors import EngineError
 from edge_inspect.model_folder import ModelFolder, Precision
+from edge_inspect.runtimes.gpu_warp import KERNEL_FILE
 
 SIDECAR = ".json"
+KERNEL = ".warp"
 BUILD_AGAIN = "build it again on this device (edge-inspect build)"
 
 
@@ -35,11 +37,21 @@ class Gpu(_Recorded):
     driver: str
 
 
+class CompiledWarp(_Recorded):
+    """What `NAME.plan.warp` was compiled from and by, and what it is."""
+
+    compiler: str
+    source_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    code_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class PlanSidecar(_Recorded):
     """What stands in `NAME.plan.json`.
 
     `gpu` is None for a plan that was built ahead of time, for the capabilities in `ahead_of_time`; `onnx_sha256` is of the
-    file in the model folder, also where its input was made float first (`float_input`); `build_s` is in seconds.
+    file in the model folder, also where its input was made float first (`float_input`); `build_s` is in seconds; `warp` is
+    None where no compiler was at hand: frames are then warped on the CPU; `tensor_names` are the plan's own, where they are not
+    the graph's.
     """
 
     format: Literal[1] = 1
@@ -55,6 +67,9 @@ class PlanSidecar(_Recorded):
     onnx_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     plan_sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
     build_s: float = Field(ge=0, allow_inf_nan=False)
+    warp: CompiledWarp | None = None
+    via: Literal["onnx", "torch-tensorrt"] = "onnx"
+    tensor_names: dict[str, str] = {}
     software: str
     built_at: AwareDatetime
 
@@ -70,6 +85,11 @@ def sidecar_file(plan: Path) -> Path:
     return plan.with_name(plan.name + SIDECAR)
 
 
+def kernel_file(plan: Path) -> Path:
+    """Where the compiled warp of a plan lies."""
+    return plan.with_name(plan.name + KERNEL)
+
+
 def load_plan(plan: Path, model: ModelFolder) -> PlanSidecar:
     """Read the sidecar; verify that the plan is the one it tells of, of the precision asked for, and was built from this model.
 
@@ -77,10 +97,7 @@ def load_plan(plan: Path, model: ModelFolder) -> PlanSidecar:
         EngineError: either cannot be read, the plan is another one, of another precision, or built from another model.
     """
     sidecar = _read_sidecar(sidecar_file(plan))
-    try:
-        found = hashlib.sha256(plan.read_bytes()).hexdigest()
-    except OSError as error:
-        raise EngineError(f"{plan}: cannot be read: {error.strerror}; {BUILD_AGAIN}") from error
+    found = _sha256_of(plan)
     if found != sidecar.plan_sha256:
         raise EngineError(
             f"{plan}: is not the plan that was built: hash {found[:12]}, its sidecar says {sidecar.plan_sha256[:12]}; {BUILD_AGAIN}"
@@ -93,6 +110,25 @@ def load_plan(plan: Path, model: ModelFolder) -> PlanSidecar:
             "runtime, or name the plan that is meant"
         )
     return sidecar
+
+
+def verify_kernel(plan: Path, sidecar: PlanSidecar) -> Path:
+    """The compiled warp beside a plan, verified.
+
+    Raises:
+        EngineError: the plan was built without one, it is another one, or it was compiled from another source than this version's.
+    """
+    path = kernel_file(plan)
+    if sidecar.warp is None:
+        raise EngineError(
+            f"{plan}: was built without the GPU's warp, no CUDA compiler was at hand; put nvcc on the PATH and {BUILD_AGAIN}, "
+            "or write gpu_warp: false"
+        )
+    if sidecar.warp.source_sha256 != _sha256_of(KERNEL_FILE):
+        raise EngineError(f"{path}: was compiled from another version's {KERNEL_FILE.name}; {BUILD_AGAIN}, or write gpu_warp: false")
+    if _sha256_of(path) != sidecar.warp.code_sha256:
+        raise EngineError(f"{path}: is not the kernel that was compiled with this plan; {BUILD_AGAIN}, or write gpu_warp: false")
+    return path
 
 
 def refuse_elsewhere(plan: Path, sidecar: PlanSidecar, *, module: str, tensorrt: str, gpu: Gpu) -> None:
@@ -114,6 +150,13 @@ def refuse_elsewhere(plan: Path, sidecar: PlanSidecar, *, module: str, tensorrt:
             f"{plan}: was built on {sidecar.gpu.name} ({sidecar.gpu.compute_capability}), "
             f"here is {gpu.name} ({gpu.compute_capability}); {BUILD_AGAIN}"
         )
+
+
+def _sha256_of(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise EngineError(f"{path}: cannot be read: {error.strerror}; {BUILD_AGAIN}") from error
 
 
 def _read_sidecar(path: Path) -> PlanSidecar:

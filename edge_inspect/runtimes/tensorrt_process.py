@@ -21,7 +21,7 @@ from typing import Any
 from edge_inspect.errors import EngineError
 from edge_inspect.runtimes.tensorrt_buffers import SharedBuffers
 from edge_inspect.runtimes.tensorrt_plan import BUILD_AGAIN
-from edge_inspect.runtimes.tensorrt_worker import DONE, LOAD, RUN
+from edge_inspect.runtimes.tensorrt_worker import DONE, LOAD, RUN, WARP, stay_awake
 
 WORKER = Path(__file__).with_name("tensorrt_worker.py")
 # A killed process is gone at once, unless the driver holds it; then it is left to the driver.
@@ -42,7 +42,10 @@ class WorkerOrder:
         device: number of the GPU.
         plan: to load.
         plan_sha256: that the plan must have.
+        kernel: compiled warp that makes the engine's input on the GPU; None makes it here.
+        kernel_sha256: that it must have.
         python: interpreter to run it with; None is this one.
+        busy_wait_s: how long both sides keep their core while they wait for each other [s]; 0 sleeps at once.
     """
 
     tensorrt: str
@@ -50,7 +53,10 @@ class WorkerOrder:
     device: int
     plan: Path
     plan_sha256: str
+    kernel: Path | None = None
+    kernel_sha256: str = ""
     python: Path | None
+    busy_wait_s: float = 0.0
 
 
 class WorkerProcess:
@@ -68,6 +74,8 @@ class WorkerProcess:
         self._answers, answers = os.pipe()
         lifeline, self._lifeline = os.pipe()
         there = {"commands": commands, "answers": answers, "lifeline": lifeline, "memory": buffers.descriptor}
+        if buffers.raw is not None:
+            there["frames"] = buffers.raw.descriptor
         self._open = [self._commands, self._answers, self._lifeline]
         try:
             self._process = _start(order, buffers, there)
@@ -112,7 +120,18 @@ class WorkerProcess:
         Raises:
             EngineError: it failed, and why; `alive` says whether the worker can go on.
         """
-        self._ask(RUN)
+        self._do(RUN, timeout_s)
+
+    def warp(self, timeout_s: float) -> None:
+        """Only the GPU's warp, from the frame's memory into the image that `SharedBuffers.image` shows.
+
+        Raises:
+            EngineError: as `run`.
+        """
+        self._do(WARP, timeout_s)
+
+    def _do(self, command: bytes, timeout_s: float) -> None:
+        self._ask(command)
         try:
             self._answer(timeout_s, "answer")
         except EngineError:
@@ -160,6 +179,7 @@ class WorkerProcess:
 
     def _line(self, until: float) -> bytes | None:
         """The next whole line; None when the time is over."""
+        stay_awake(self._ready, self._order.busy_wait_s)
         while b"\n" not in self._rest:
             left_ms = max(0.0, until - time.monotonic()) * 1e3
             if not self._ready.poll(left_ms):
@@ -192,7 +212,14 @@ class WorkerProcess:
 
 def _start(order: WorkerOrder, buffers: SharedBuffers, there: dict[str, int]) -> subprocess.Popen[bytes]:
     tensors = [asdict(tensor) for tensor in buffers.tensors]
-    told = {**asdict(order), "plan": str(order.plan.absolute()), "python": "", "tensors": tensors, "bytes": buffers.size, **there}
+    warp = None
+    if order.kernel is not None:
+        warp = {"kernel": str(order.kernel.absolute()), "kernel_sha256": order.kernel_sha256, "order": buffers.order, **there}
+    told = {
+        **{"tensorrt": order.tensorrt, "cuda": order.cuda, "device": order.device, "busy_wait_s": order.busy_wait_s},
+        **{"plan": str(order.plan.absolute()), "plan_sha256": order.plan_sha256, "warp": warp},
+        **{"tensors": tensors, "bytes": buffers.size, **there},
+    }
     return subprocess.Popen(  # noqa: S603
         [str(order.python or sys.executable), str(WORKER), json.dumps(told)],
         stdin=subprocess.DEVNULL,

@@ -8,9 +8,11 @@ Never run on a GPU here: tested against fakes with the names of the real modules
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Protocol
@@ -22,8 +24,10 @@ from edge_inspect.datatypes import Placement, Scores, UInt8Image
 from edge_inspect.errors import EngineError
 from edge_inspect.model_folder import ModelFolder
 from edge_inspect.protocols import Runtime
-from edge_inspect.runtimes.tensorrt_engines import Limits, LocalEngine, WorkerEngine
-from edge_inspect.runtimes.tensorrt_plan import load_plan
+from edge_inspect.runtimes.tensorrt_buffers import RawFrameOptions
+from edge_inspect.runtimes.tensorrt_engines import Limits, LocalEngine, WorkerEngine, made_of
+from edge_inspect.runtimes.tensorrt_frames import Mosaic
+from edge_inspect.runtimes.tensorrt_plan import PlanSidecar, load_plan, verify_kernel
 from edge_inspect.runtimes.tensorrt_process import WorkerOrder
 
 
@@ -36,6 +40,10 @@ def open_tensorrt(
     in_process: bool = False,
     timeout_ms: Annotated[int, Field(ge=1, le=60_000)] = 1000,
     start_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 120,
+    gpu_warp: bool | None = None,
+    bayer: Mosaic | None = None,
+    frame_mb: Annotated[int, Field(ge=1, le=1024)] = 16,
+    busy_wait_ms: Annotated[int, Field(ge=0, le=1000)] = 0,
     device: Annotated[int, Field(ge=0, le=63)] = 0,
     library: str = "tensorrt",
     cuda: str = "pycuda.driver",
@@ -49,6 +57,13 @@ def open_tensorrt(
         in_process: run in the line's process; a hang or a lost GPU then takes the line with it.
         timeout_ms: longest time for one frame; a worker that takes longer is killed and started again.
         start_timeout_s: longest time to load the plan and warm it up.
+        gpu_warp: the GPU reads the network's image out of the raw frame; false does that on the CPU. None takes the GPU where the
+            plan was built with the warp. At every start it is held against the CPU's, one grey level is allowed.
+        bayer: the camera's frames of one channel are such a raw mosaic, first row's colours first, and the GPU makes colours of
+            them; None takes them as grey.
+        frame_mb: memory for a raw frame, here and on the GPU [MiB]; a larger frame makes it grow, which costs that part some ms.
+        busy_wait_ms: line and worker keep their cores this long while they wait for each other, instead of sleeping and being woken;
+            longer than from part to part, the worker never sleeps. Only where both have a core to themselves.
         device: number of the GPU.
         library: Python module of TensorRT, `tensorrt` or `tensorrt_rtx`.
         cuda: Python module of CUDA's driver, as pycuda offers it.
@@ -58,17 +73,32 @@ def open_tensorrt(
     """
     path = _the_plan(model) if plan is None else plan
     sidecar = load_plan(path, model)
-    order = WorkerOrder(tensorrt=library, cuda=cuda, device=device, plan=path, plan_sha256=sidecar.plan_sha256, python=python)
+    order = WorkerOrder(
+        tensorrt=library,
+        cuda=cuda,
+        device=device,
+        plan=path,
+        plan_sha256=sidecar.plan_sha256,
+        python=python,
+        busy_wait_s=busy_wait_ms / 1e3,
+    )
+    raw = None
+    if gpu_warp or (gpu_warp is None and sidecar.warp is not None):
+        order = _with_kernel(order, sidecar)
+        raw = RawFrameOptions(size=frame_mb << 20, mosaic=bayer)
+    _refuse_lone_mosaic(model, bayer, warped=raw is not None)
     limits = Limits(start_s=float(start_timeout_s), infer_s=timeout_ms / 1e3)
     if in_process:
-        local = LocalEngine(order, model.manifest, sidecar)
+        local = LocalEngine(order, model.manifest, sidecar, raw)
         try:
             local.open()
             yield local
         finally:
             local.close()
         return
-    rescued = RescuedEngine(lambda: WorkerEngine(order, model.manifest, sidecar, limits), GoldenAnswers(model), made_of=sidecar.made_of)
+    rescued = RescuedEngine(
+        lambda: WorkerEngine(order, model.manifest, sidecar, limits, raw), GoldenAnswers(model), made_of=made_of(order, sidecar)
+    )
     try:
         yield rescued
     finally:
@@ -200,6 +230,19 @@ class RescuedEngine:
             self._refusal = error
         else:
             self._refusal = None
+
+
+def _with_kernel(order: WorkerOrder, sidecar: PlanSidecar) -> WorkerOrder:
+    kernel = verify_kernel(order.plan, sidecar)
+    return replace(order, kernel=kernel, kernel_sha256=hashlib.sha256(kernel.read_bytes()).hexdigest())
+
+
+def _refuse_lone_mosaic(model: ModelFolder, bayer: str | None, *, warped: bool) -> None:
+    """A mosaic needs the GPU's warp, and a model that tells colours: else its golden frames would be taken for mosaics too."""
+    if bayer is not None and not warped:
+        raise EngineError(f"bayer {bayer}: only the GPU's warp reads raw mosaics; let the camera convert, or build the plan with the warp")
+    if bayer is not None and model.manifest.input.channels != 3:
+        raise EngineError(f"bayer {bayer}: {model.path} takes grey images; let the camera deliver grey")
 
 
 def _the_plan(model: ModelFolder) -> Path:

@@ -6,8 +6,9 @@ Self-contained: standard library, numpy, and the two modules that it is told, wh
 can be too. Syntax of Python 3.6, because on a Jetson Nano only the system's Python 3.6 has TensorRT.
 
 A process that uses it has four file descriptors (`WorkerOrder` in tensorrt_process.py): commands, one byte each (`l` loads
-the plan, `r` runs one inference, the end of them ends the process); answers, one line each; memory that both map; and a
-lifeline whose other end closes when the parent is gone, upon which the kernel ends the process, whatever it does then.
+the plan, `r` runs one inference, `w` only warps and gives the engine's input back, the end of them ends the process);
+answers, one line each; memory that both map; and a lifeline whose other end closes when the parent is gone, upon which the
+kernel ends the process, whatever it does then. Where the GPU warps camera frames a fifth is the memory that these are in.
 
 Nothing here has run on a GPU yet: it was run against fakes with the names of the real modules.
 """
@@ -27,7 +28,9 @@ import json
 import mmap
 import select
 import signal
-from typing import Any, Dict, Iterator, List, Tuple
+import struct
+import time
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -36,7 +39,13 @@ WARM_UP_INFERENCES = 3
 TYPES = {"UINT8": "uint8", "INT8": "int8", "INT32": "int32", "INT64": "int64", "HALF": "float16", "FLOAT": "float32", "BOOL": "bool"}
 MESSAGES_KEPT = 20
 DONE = b"+\n"
-LOAD, RUN = b"l", b"r"
+LOAD, RUN, WARP = b"l", b"r", b"w"
+# The order to the warp, in the memory that both map: `struct Plan` of warp.cu, then which bytes of the frame to copy: first, count.
+PARAMETERS = struct.Struct("@7q14i")
+ROWS_TO_COPY = struct.Struct("@2q")
+ORDER_BYTES = PARAMETERS.size + ROWS_TO_COPY.size
+# Of a block of the launch, across and down: the threads of a warp lie along a row, and so do their reads and stores.
+WARP_THREADS = (32, 8)
 
 Port = Tuple[str, str, Tuple[int, ...], bool]
 
@@ -67,6 +76,7 @@ class Engine:
 
     def __init__(self, trt: Any, cuda: Any, device: int = 0) -> None:
         self._trt, self._cuda = trt, cuda
+        self._warp = None  # type: Optional[_Warp]
         self._messages, self._logger = _collector(trt)
         try:
             cuda.init()
@@ -80,33 +90,39 @@ class Engine:
         module = {"module": self._trt.__name__, "tensorrt": self._trt.__version__, "python": sys.version.split()[0]}
         return dict(module, gpu=gpu_facts(self._cuda, self._device))
 
-    def load(self, plan: bytes, memory: Any, tensors: List[Dict[str, Any]]) -> str:
+    def load(self, plan: bytes, memory: Any, tensors: List[Dict[str, Any]], warp: Optional[Dict[str, Any]] = None) -> str:
         """Load a plan and warm it up.
 
         Args:
             plan: what TensorRT wrote.
             memory: whole pages, writable, of the caller.
             tensors: name, type, shape, whether it is an input, and offset in the memory [bytes], of every tensor.
+            warp: where the GPU is to make the input of camera frames: `kernel`, compiled for this GPU; `frames`, descriptor of
+                the memory that they are in; `order`, where in the other memory its order lies [bytes]. None takes the input
+                from the memory.
 
         Returns:
             "registered" where the caller's memory is page-locked, "staged" where the device copies through its own.
 
         Raises:
-            EngineFailed: the plan is not for this TensorRT, GPU or model, or the GPU failed.
+            EngineFailed: the plan is not for this TensorRT, GPU or model, the kernel is not for this GPU, or the GPU failed.
         """
         with self._failures(), self._current():
             self._deserialize(plan)
             self._ports = _NamedTensors(self._trt) if hasattr(self._trt.ICudaEngine, "num_io_tensors") else _Bindings()
             _refuse_other_ports(self._ports.listed(self._engine), tensors)
             self._stream = self._cuda.Stream()
-            self._pin(np.frombuffer(memory, np.uint8))
+            self._host = _Host(self._cuda, memory)
             self._allocate(tensors)
+            if warp is not None:
+                (image,) = [tensor for tensor in tensors if tensor["input"]]
+                self._warp = _Warp(self._cuda, warp, self._host.shared[warp["order"] :][:ORDER_BYTES], image)
             for _ in range(WARM_UP_INFERENCES):
                 self._infer()
-        return "registered" if self._registered is not None else "staged"
+        return "registered" if self._host.registered else "staged"
 
     def run(self) -> None:
-        """One inference: from the inputs in the memory to the outputs in it.
+        """One inference: from the inputs in the memory, or the camera's frame, to the outputs in the memory.
 
         Raises:
             EngineFailed: TensorRT refused, or the GPU failed; then it is fatal.
@@ -114,16 +130,31 @@ class Engine:
         with self._failures(), self._current():
             self._infer()
 
+    def warp(self) -> None:
+        """Only the warp: from the camera's frame to the input in the memory, where it can be looked at.
+
+        Raises:
+            EngineFailed: the GPU failed.
+        """
+        with self._failures(), self._current():
+            ((device, place),) = self._inputs
+            self._feed()
+            self._host.fetch(device, place, self._stream)
+            self._stream.synchronize()
+            self._host.settle(place)
+
     def close(self) -> None:
         """Give everything back, as far as the GPU still lets us."""
         with contextlib.suppress(self._cuda.Error), self._current():
             for memory in self.__dict__.pop("_memory", {}).values():
                 memory.free()
-            if self.__dict__.pop("_registered", None) is not None:
-                self._host.base.unregister()
+            for part in (self._warp, self.__dict__.get("_host")):
+                if part is not None:
+                    part.close()
             for name in ("_execution", "_engine", "_runtime", "_stream"):
                 self.__dict__.pop(name, None)
-        for name in ("_host", "_shared", "_inputs", "_outputs"):
+        self._warp = None
+        for name in ("_host", "_inputs", "_outputs"):
             self.__dict__.pop(name, None)
 
     def _deserialize(self, plan: bytes) -> None:
@@ -138,43 +169,36 @@ class Engine:
         if self._execution is None:
             raise EngineFailed("TensorRT gives no execution context: %s" % self._said())
 
-    def _pin(self, memory: Any) -> None:
-        """Page-lock the memory where the device can (a Jetson Nano cannot), else allocate as much that is."""
-        self._shared = memory
-        try:
-            self._host = self._registered = self._cuda.register_host_memory(memory)
-        except self._cuda.Error:
-            self._registered = None
-            self._host = self._cuda.pagelocked_empty(memory.nbytes, np.uint8)
-
     def _allocate(self, tensors: List[Dict[str, Any]]) -> None:
         self._memory = {}
         self._inputs, self._outputs = [], []  # type: List[Any], List[Any]
         for tensor in tensors:
             size = int(np.prod(tensor["shape"], dtype=np.int64)) * np.dtype(tensor["type"]).itemsize
-            place = slice(tensor["offset"], tensor["offset"] + size)
             memory = self._memory[tensor["name"]] = self._cuda.mem_alloc(size)
             copies = self._inputs if tensor["input"] else self._outputs
-            copies.append((memory, self._host[place], self._shared[place]))
+            copies.append((int(memory), slice(tensor["offset"], tensor["offset"] + size)))
         if not self._ports.bind(self._engine, self._execution, {name: int(memory) for name, memory in self._memory.items()}):
             raise EngineFailed("TensorRT does not take the addresses of its tensors: %s" % self._said())
 
     def _infer(self) -> None:
-        staged = self._registered is None
-        for memory, host, shared in self._inputs:
-            if staged:
-                host[:] = shared
-            self._cuda.memcpy_htod_async(memory, host, self._stream)
+        self._feed()
         launched = self._ports.launch(self._execution, self._stream.handle)
         if launched:
-            for memory, host, _ in self._outputs:
-                self._cuda.memcpy_dtoh_async(host, memory, self._stream)
+            for device, place in self._outputs:
+                self._host.fetch(device, place, self._stream)
         self._stream.synchronize()
         if not launched:
             raise EngineFailed("TensorRT does not run the plan: %s" % self._said())
-        if staged:
-            for _, host, shared in self._outputs:
-                shared[:] = host
+        for _, place in self._outputs:
+            self._host.settle(place)
+
+    def _feed(self) -> None:
+        """Queue what makes the engine's input."""
+        for device, place in self._inputs:
+            if self._warp is None:
+                self._host.send(device, place, self._stream)
+            else:
+                self._warp.queue(device, self._stream)
 
     def _said(self) -> str:
         said = "; ".join(self._messages) or "it gives no reason"
@@ -196,6 +220,88 @@ class Engine:
             yield
         finally:
             self._context.pop()
+
+
+class _Host:
+    """Memory of the caller, page-locked where the device can (a Jetson Nano cannot), else beside as much that is."""
+
+    def __init__(self, cuda: Any, memory: Any) -> None:
+        self._cuda = cuda
+        self.shared = np.frombuffer(memory, np.uint8)  # type: Any
+        try:
+            self._locked = cuda.register_host_memory(self.shared)
+            self.registered = True
+        except cuda.Error:
+            self._locked = cuda.pagelocked_empty(self.shared.nbytes, np.uint8)
+            self.registered = False
+
+    def send(self, device: int, place: slice, stream: Any) -> None:
+        """Queue a copy to the device."""
+        if not self.registered:
+            self._locked[place] = self.shared[place]
+        self._cuda.memcpy_htod_async(device, self._locked[place], stream)
+
+    def fetch(self, device: int, place: slice, stream: Any) -> None:
+        """Queue a copy from the device; `settle` it when the stream has done it."""
+        self._cuda.memcpy_dtoh_async(self._locked[place], device, stream)
+
+    def settle(self, place: slice) -> None:
+        """Let the caller see what was fetched."""
+        if not self.registered:
+            self.shared[place] = self._locked[place]
+
+    def close(self) -> None:
+        """Unlock the caller's memory."""
+        if self.registered:
+            self._locked.base.unregister()
+        self.registered, self._locked, self.shared = False, None, None
+
+
+class _Warp:
+    """`warp.cu` on the device: it makes the engine's input of a camera's frame, as the order in the memory says.
+
+    Buffers are as large as the memory that the frames are in, and are made anew only when a frame is larger than that was.
+    """
+
+    def __init__(self, cuda: Any, told: Dict[str, Any], order: Any, image: Dict[str, Any]) -> None:
+        self._cuda, self._frames, self._order = cuda, told["frames"], order
+        try:
+            self._module = cuda.module_from_buffer(told["kernel"])
+            self._function = self._module.get_function("warp_to_" + image["type"])
+            # The struct first, then two pointers: its 112 bytes keep them aligned.
+            self._function.prepare(["%ds" % PARAMETERS.size, "P", "P"])
+        except cuda.Error as error:
+            raise EngineFailed("the GPU does not take the compiled warp: %s" % error) from error
+        height, width = image["shape"][1:3]
+        self._grid = (-(-width // WARP_THREADS[0]), -(-height // WARP_THREADS[1]))
+        self._size = 0
+        self._make_room()
+
+    def queue(self, image: int, stream: Any) -> None:
+        """Queue copy and kernel; before the first order there is nothing to copy, and the kernel returns at once."""
+        order = self._order.tobytes()
+        first, count = ROWS_TO_COPY.unpack_from(order, PARAMETERS.size)
+        if first + count > self._size:
+            self.close()
+            self._make_room()
+        frame = int(self._device)
+        if count:
+            self._host.send(frame + first, slice(first, first + count), stream)
+        block = WARP_THREADS + (1,)
+        self._function.prepared_async_call(self._grid, block, stream, order[: PARAMETERS.size], frame, image)
+
+    def close(self) -> None:
+        """Give memory back."""
+        if self._size:
+            self._size = 0
+            self._device.free()
+            self._host.close()
+
+    def _make_room(self) -> None:
+        size = os.fstat(self._frames).st_size
+        self._host = _Host(self._cuda, mmap.mmap(self._frames, size))
+        self._device = self._cuda.mem_alloc(size)
+        self._size = size
 
 
 class _NamedTensors:
@@ -300,10 +406,20 @@ def _serve(order: Dict[str, Any]) -> None:
     if os.read(order["commands"], 1) != LOAD:
         return
     memory = mmap.mmap(order["memory"], order["bytes"])
-    _say(order["answers"], {"memory": engine.load(_plan(order), memory, order["tensors"])})
-    while os.read(order["commands"], 1) == RUN:
+    plan, warp = _verified(order["plan"], order["plan_sha256"]), order["warp"]
+    if warp is not None:
+        warp["kernel"] = _verified(warp["kernel"], warp["kernel_sha256"])
+    _say(order["answers"], {"memory": engine.load(plan, memory, order["tensors"], warp)})
+    work = {RUN: engine.run, WARP: engine.warp}
+    ready = select.poll()
+    ready.register(order["commands"], select.POLLIN)
+    while True:
+        stay_awake(ready, order["busy_wait_s"])
+        command = os.read(order["commands"], 1)
+        if not command:
+            break
         try:
-            engine.run()
+            work[command]()
         except EngineFailed as error:
             if error.fatal:
                 raise
@@ -313,6 +429,14 @@ def _serve(order: Dict[str, Any]) -> None:
     engine.close()
 
 
+def stay_awake(ready: Any, longest_s: float) -> None:
+    """Keep the core until something is ready, `longest_s` at most: whoever sleeps must first be woken and scheduled."""
+    if longest_s:
+        until = time.monotonic() + longest_s
+        while not ready.poll(0) and time.monotonic() < until:
+            pass
+
+
 def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
@@ -320,12 +444,12 @@ def _module(name: str) -> Any:
         raise EngineFailed("%s cannot be imported by %s: %s" % (name, sys.executable, error)) from error
 
 
-def _plan(order: Dict[str, Any]) -> bytes:
-    with open(order["plan"], "rb") as file:
-        plan = file.read()
-    if hashlib.sha256(plan).hexdigest() != order["plan_sha256"]:
-        raise EngineFailed("%s changed since it was checked" % order["plan"])
-    return plan
+def _verified(path: str, sha256: str) -> bytes:
+    with open(path, "rb") as file:
+        content = file.read()
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise EngineFailed("%s changed since it was checked" % path)
+    return content
 
 
 def _say(answers: int, what: Dict[str, Any]) -> None:

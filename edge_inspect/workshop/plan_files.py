@@ -1,4 +1,4 @@
-"""Plan, sidecar and timing cache on the disk, and what is to be known of the device that they are built on."""
+"""Plan, sidecar, compiled warp and timing cache on the disk, and what is to be known of the device that they are built on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from edge_inspect.durable import replace_file
 from edge_inspect.errors import EngineError
-from edge_inspect.runtimes.tensorrt_plan import Gpu, sidecar_file
+from edge_inspect.runtimes.tensorrt_plan import Gpu, kernel_file, sidecar_file
 from edge_inspect.runtimes.tensorrt_worker import gpu_facts
 from edge_inspect.workshop.tensorrt_build import BuiltPlan
 
@@ -18,7 +18,7 @@ _NVPMODEL_TIMEOUT_S = 10
 
 
 def write_plan(plan: Path, built: BuiltPlan) -> None:
-    """Write all three; the sidecar comes last, so that a cut leaves no valid plan.
+    """Write them all; the sidecar comes last, so that a cut leaves no valid plan.
 
     Raises:
         EngineError: they cannot be written.
@@ -26,6 +26,10 @@ def write_plan(plan: Path, built: BuiltPlan) -> None:
     try:
         sidecar_file(plan).unlink(missing_ok=True)
         replace_file(plan, built.plan)
+        if built.warp:
+            replace_file(kernel_file(plan), built.warp)
+        else:
+            kernel_file(plan).unlink(missing_ok=True)
         if built.timing_cache:
             replace_file(plan.with_suffix(TIMING), built.timing_cache)
         replace_file(sidecar_file(plan), (built.sidecar.model_dump_json(indent=2) + "\n").encode())

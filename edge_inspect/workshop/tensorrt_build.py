@@ -55,11 +55,21 @@ class BuildSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BuiltPlan:
-    """A plan, its sidecar and the timing cache to keep beside it (empty where the module has none)."""
+    """A plan, its sidecar and what is kept beside it.
+
+    Attributes:
+        plan: what TensorRT wrote.
+        sidecar: what is known of it.
+        timing_cache: empty where the module has none.
+        warp: the GPU's warp, compiled for the plan's GPU; empty where there is none.
+        without_warp: why there is none.
+    """
 
     plan: bytes
     sidecar: PlanSidecar
     timing_cache: bytes
+    warp: bytes = b""
+    without_warp: str = ""
 
 
 def graph_file(api: Api, precision: Precision, *, strongly_typed: bool = False) -> str:

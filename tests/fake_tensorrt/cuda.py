@@ -6,6 +6,7 @@ import numpy as np
 
 from fake_tensorrt.device import DEVICE, capability
 from fake_tensorrt.faults import fault
+from fake_tensorrt.kernel import Module
 
 
 class Error(Exception):
@@ -90,6 +91,11 @@ def mem_alloc(size):
     return DeviceAllocation(DEVICE.allocate(size))
 
 
+def module_from_buffer(content):
+    _check()
+    return Module(content, LogicError)
+
+
 class Stream:
     def __init__(self):
         _check()
@@ -154,7 +160,7 @@ def _memory(address, host, call):
     _check()
     if not DEVICE.is_locked(host):
         raise LogicError(call + ": this host memory is not page-locked")
-    memory = DEVICE.memory.get(int(address))
+    memory = DEVICE.at(int(address))
     if memory is None or host.nbytes > memory.nbytes or not host.flags.c_contiguous:
         raise LogicError(call + " failed: invalid argument")
     return memory

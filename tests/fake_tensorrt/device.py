@@ -7,6 +7,8 @@ import numpy as np
 from fake_tensorrt.faults import fault
 
 CANARY = 0xAA
+# From one allocation to the next [bytes]: an address tells which one it lies in.
+APART = 1 << 32
 
 
 class Device:
@@ -18,7 +20,7 @@ class Device:
         self.locked = []
         self.contexts = 0
         self.failed = None
-        self._addresses = itertools.count(0x7F0000000000, 1 << 20)
+        self._addresses = itertools.count(0x7F0000000000, APART)
         self._handles = itertools.count(0x1000, 16)
 
     def allocate(self, size):
@@ -26,6 +28,11 @@ class Device:
         address = next(self._addresses)
         self.memory[address] = np.full(max(1, size), CANARY, np.uint8)
         return address
+
+    def at(self, address):
+        """What is left of the allocation from an address on; None where there is none."""
+        memory = self.memory.get(address // APART * APART)
+        return None if memory is None else memory[address % APART :]
 
     def new_stream(self):
         """Handle of a new stream."""

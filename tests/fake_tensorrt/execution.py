@@ -9,7 +9,7 @@ import numpy as np
 
 from fake_tensorrt.building import no_device
 from fake_tensorrt.device import DEVICE, capability
-from fake_tensorrt.faults import fault, take_execution_fault
+from fake_tensorrt.faults import fault, take_fault
 from fake_tensorrt.network import _made
 from fake_tensorrt.plan import read_plan
 from fake_tensorrt.shape import Crash, tell
@@ -126,7 +126,7 @@ def _context(module):
         if set(addresses) != set(known.names) or handle not in DEVICE.streams:
             tell(self._logger, "Error Code 3: API Usage Error (an address is not set, or the stream is not valid)")
             return False
-        kind = take_execution_fault()
+        kind = take_fault("execute")
         if kind == "false":
             tell(self._logger, "Error Code 1: Cuda Runtime (an illegal memory access was encountered)")
             return False

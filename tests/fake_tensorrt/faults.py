@@ -7,7 +7,9 @@ parser_refuses   {node name or operator: what the parser says of it}
 build, deserialize, context   true: gives None
 execute          "false", "hang", "hang holding the interpreter", "cuda error", "exit" or "other answers"
 no_registration  the device cannot page-lock memory that it did not allocate (Jetson Nano)
-once             the first `execute` that happens takes the file away
+warp             the kernel: "hang", "cuda error", "swapped channels" or "two levels more"
+warp launch      true: its launch is refused
+once             the first of these three that happens takes the file away
 """
 
 import json
@@ -23,10 +25,10 @@ def fault(name):
     return _read().get(name, DEFAULTS.get(name))
 
 
-def take_execution_fault():
-    """What the next inference does wrong; a fault that happens once is gone then."""
+def take_fault(name):
+    """What goes wrong now; a fault that happens once is gone then."""
     settings = _read()
-    kind = settings.get("execute")
+    kind = settings.get(name)
     if kind and settings.get("once"):
         Path(os.environ[FILE]).unlink()
     return kind

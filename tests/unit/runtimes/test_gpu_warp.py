@@ -1,4 +1,4 @@
-"""The GPU's warp: numbers by the kernel's source on the CPU, launch by a pycuda that is played, compilation by NVIDIA's NVRTC."""
+"""The GPU's warp: numbers by the kernel's source on the CPU, compilation by NVIDIA's NVRTC."""
 
 from __future__ import annotations
 
@@ -7,13 +7,10 @@ import importlib.util
 import math
 import re
 import shutil
-import struct
-import subprocess
 import sys
 from functools import partial
 from itertools import product
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
 
 import cv2
 import numpy as np
@@ -25,16 +22,13 @@ from edge_inspect.datatypes import Placement
 from edge_inspect.errors import EngineError
 from edge_inspect.geometry import place, walk, warp
 from edge_inspect.geometry.placing import lay
-from edge_inspect.runtimes.gpu_warp import KERNEL_FILE, THREADS, FrameFormat, PixelLayout, load_gpu_warp, warp_parameters
+from edge_inspect.runtimes.gpu_warp import KERNEL_FILE, FrameFormat, PixelLayout, warp_parameters
+from edge_inspect.runtimes.tensorrt_worker import WARP_THREADS
 
-PROGRAM = """
-#include "cuda_shim.h"
-#include "warp.cu"
-LAUNCH_OF(warp_to_uint8, Plan, unsigned char, unsigned char)
-LAUNCH_OF(warp_to_float32, Plan, unsigned char, float)
-extern "C" unsigned plan_bytes() { return sizeof(Plan); }
-"""
-CudaError = type("CudaError", (Exception,), {})
+sys.path.append(str(Path(__file__).parents[2]))
+
+from fake_tensorrt.kernel import shared_object
+
 mono = partial(FrameFormat, width=64, height=48, pitch=64, layout=PixelLayout.MONO)
 BAYER_LAYOUTS = [layout for layout in PixelLayout if layout.name.startswith("BAYER")]
 
@@ -55,21 +49,18 @@ class Kernel:
         frame = FrameFormat(width=pixels.shape[1], height=len(pixels), pitch=memory.shape[1], layout=layout)
         parameters = warp_parameters(placement, frame)
         assert len(parameters.packed()) == self.library.plan_bytes()
+        grid = [-(-length // threads) for length, threads in zip((placement.width, placement.height), WARP_THREADS, strict=True)]
         image = np.full((placement.height + 9, placement.width, placement.channels), 77, dtype)
-        self.run(f"warp_to_{image.dtype}", parameters.grid, THREADS, parameters.packed(), memory.ctypes.data, image.ctypes.data)
+        self.run(f"warp_to_{image.dtype}", grid, WARP_THREADS, parameters.packed(), memory.ctypes.data, image.ctypes.data)
         assert (image[placement.height :] == 77).all()
         return image[: placement.height]
 
 
 @pytest.fixture(scope="module")
-def kernel(tmp_path_factory):
+def kernel():
     if shutil.which("c++") is None:
         pytest.skip("no C++ compiler, c++, to run the kernel's source on the CPU")
-    library = tmp_path_factory.mktemp("warp") / "warp.so"
-    options = ["-std=c++14", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
-    folders = [f"-I{Path(__file__).parent}", f"-I{KERNEL_FILE.parent}"]
-    subprocess.run(["c++", *options, *folders, "-xc++", "-", "-o", library], input=PROGRAM, text=True, check=True)
-    return Kernel(library)
+    return Kernel(shared_object(KERNEL_FILE.read_bytes()))
 
 
 def noise(height, width, channels, seed=0):
@@ -193,79 +184,6 @@ def parameters_of(step, start, channels=1):
 def test_what_the_kernel_cannot_read_is_refused(asked, said):
     with pytest.raises(EngineError, match=said):
         asked()
-
-
-@pytest.fixture
-def pycuda(monkeypatch, kernel):
-    """The names of pycuda that gpu_warp uses (2020.1 to 2026.1), on a device that is the CPU; what is `failing` raises."""
-    played = SimpleNamespace(failing={}, compiled=[], launched=[])
-
-    def step(name, answer=None):
-        if name in played.failing:
-            raise played.failing[name]
-        return answer
-
-    class Function:
-        def __init__(self, name):
-            self.name = name
-
-        def prepare(self, arg_types):
-            self.format = "".join(arg_types)
-
-        def prepared_async_call(self, grid, block, stream, *arguments):
-            played.launched.append(step("launch", (grid, block, stream)))
-            kernel.run(self.name, grid, block, *struct.unpack(self.format, struct.pack(self.format, *arguments)))
-
-    def compile_source(source, **options):
-        played.compiled.append((source, options))
-        return step("compile", b"made by nvcc")
-
-    def module_from_buffer(code):
-        assert code in (b"made by nvcc", b"given")
-        return step("module", SimpleNamespace(get_function=Function))
-
-    driver, compiler = ModuleType("pycuda.driver"), ModuleType("pycuda.compiler")
-    device = SimpleNamespace(compute_capability=lambda: (8, 7))
-    driver.Context = SimpleNamespace(get_device=lambda: step("context", device))
-    driver.Error, driver.module_from_buffer, compiler.compile = CudaError, module_from_buffer, compile_source
-    for module in (ModuleType("pycuda"), driver, compiler):
-        monkeypatch.setitem(sys.modules, module.__name__, module)
-    return played
-
-
-def launched(gpu_warp, dtype=np.uint8):
-    """The image that a launch makes of a frame of noise, and what the CPU's warp makes of it."""
-    pixels, placement = noise(48, 64, 1), place(64, 48, None, width=40, height=20, channels=3)
-    image = np.zeros((20, 40, 3), dtype)
-    gpu_warp.launch(warp_parameters(placement, mono()), pixels.ctypes.data, image.ctypes.data, "stream")
-    return image, warp(pixels, placement)
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_a_launch_covers_the_image_on_the_given_stream(pycuda, dtype):
-    assert off(*launched(load_gpu_warp(float_image=dtype == np.float32), dtype)).max() <= 1
-    assert pycuda.launched == [((2, 3), (32, 8, 1), "stream")]
-
-
-def test_the_source_is_compiled_for_the_current_device_and_kept_only_where_it_is_told(pycuda, tmp_path):
-    for options in ({}, {"cache": tmp_path}, {"cubin": b"given"}):
-        load_gpu_warp(**options)
-    wanted = {"options": ["-std=c++14"], "no_extern_c": True, "arch": "sm_87"}
-    assert pycuda.compiled == [(KERNEL_FILE.read_text(), {**wanted, "cache_dir": folder}) for folder in (False, str(tmp_path))]
-
-
-@pytest.mark.parametrize("step", ["context", "compile", "module", "launch", "nvcc"])
-def test_what_cuda_refuses_is_one_sentence(pycuda, step):
-    pycuda.failing |= {"compile": OSError("one line\nand more")} if step == "nvcc" else {step: CudaError("one line\nand more")}
-    wanted = "GPU warp: cannot be launched for 40 x 20 network pixels" if step == "launch" else "warp.cu: cannot be loaded into the GPU"
-    with pytest.raises(EngineError, match=f"^{wanted}: one line and more; "):
-        launched(load_gpu_warp())
-
-
-def test_a_machine_without_pycuda_is_told_what_to_install(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pycuda", None)
-    with pytest.raises(EngineError, match=r"^pycuda\.driver: cannot be imported: .*; install pycuda and the NVIDIA driver"):
-        load_gpu_warp()
 
 
 def nvrtc(architecture):

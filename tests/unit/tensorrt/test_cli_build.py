@@ -25,17 +25,36 @@ def recipe_file(tmp_path: Path) -> Path:
     return file
 
 
+@pytest.mark.skipif(shutil.which("c++") is None, reason="no C++ compiler, c++, to run the kernel's source on the CPU")
 @pytest.mark.parametrize("version", ["8.2.1", "8.6.1", "10.3.0", "11.4.0.106"])
 def test_a_plan_is_built_beside_the_model_and_serves_when_it_agrees(version, fake, recipe_file, capsys):
     fake(version)
     assert main(["build", "--recipe", str(recipe_file), "--plan", "--precision", "fp32", "--json", *FAKES]) == 0
     (told,) = json.loads(capsys.readouterr().out)["plans"]
     assert (told["precision"], told["float_input"]) == ("fp32", version == "8.2.1")
+    assert told["warp"]["compiler"] == "nvcc, Build fake.1"
     assert told["tensorrt"].startswith(version)
     model = open_model_folder(recipe_file.parent / "engine")
     assert Path(told["plan"]) == model.path / "model.fp32.plan"
     with open_tensorrt(model=model, library="fake_tensorrt.tensorrt", cuda="fake_tensorrt.cuda", in_process=True) as runtime:
+        assert runtime._buffers.raw is not None
         assert accept(runtime, model, image_threshold=None).complaints == ()
+
+
+@pytest.mark.skipif(shutil.which("c++") is None, reason="the fake nvcc wants a host compiler, as the real one does")
+def test_a_device_without_a_compiler_gets_a_plan_whose_frames_are_warped_on_the_cpu(fake, recipe_file, capsys, monkeypatch):
+    fake("10.3.0")
+    build = ["build", "--recipe", str(recipe_file), "--plan", "--precision", "fp32", *FAKES]
+    assert main(build) == 0
+    assert "frames       warped on the GPU, compiled by nvcc, Build fake.1" in capsys.readouterr().out
+    monkeypatch.setattr("edge_inspect.workshop.warp_compiler.find_nvcc", lambda: None)
+    monkeypatch.setattr("edge_inspect.workshop.warp_compiler.nvrtc_libraries", lambda: iter(()))
+    assert main(build) == 0
+    assert "frames       warped on the CPU: no CUDA compiler here: put nvcc on the PATH" in capsys.readouterr().out
+    model = open_model_folder(recipe_file.parent / "engine")
+    assert not (model.path / "model.fp32.plan.warp").exists()
+    with open_tensorrt(model=model, library="fake_tensorrt.tensorrt", cuda="fake_tensorrt.cuda", in_process=True) as runtime:
+        assert runtime._buffers.raw is None
 
 
 def test_a_precision_that_has_no_file_yet_is_refused_with_what_makes_it(fake, recipe_file, capsys):

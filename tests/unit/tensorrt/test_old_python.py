@@ -47,14 +47,15 @@ def test_worker_and_builder_compile_on_an_old_python(version, file):
     assert said(wanted(version), program) == "compiled"
 
 
+@pytest.mark.parametrize("warp", [False, True], ids=["warped here", "warped on the GPU"])
 @pytest.mark.parametrize("tensorrt", ["8.2.1", "8.6.1"])
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_worker_keeps_its_promises_under_an_old_python(version, tensorrt, plan_of, monkeypatch):
+def test_the_worker_keeps_its_promises_under_an_old_python(version, tensorrt, warp, plan_of, monkeypatch):
     python = wanted(version)
     if said(python, "import numpy, onnxruntime") is None:
         pytest.skip(f"{python} has no numpy and onnxruntime; name one that has: EDGE_INSPECT_OLD_PYTHON")
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
-    model, plan = plan_of(tensorrt)
+    model, plan = plan_of(tensorrt, warp=warp)
 
     def opened():
         return open_tensorrt(model=model, plan=plan, python=python, library="fake_tensorrt.tensorrt", cuda="fake_tensorrt.cuda")

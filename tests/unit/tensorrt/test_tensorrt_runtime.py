@@ -92,6 +92,15 @@ def test_the_worker_keeps_the_promises_of_a_runtime(version, plan_of):
         check_runtime(partial(opened, (model, plan)), model)
 
 
+def test_a_worker_that_stays_awake_answers_dies_and_leaves_like_any_other(plan_of, fault):
+    with nothing_left(), opened(plan_of("10.3.0"), busy_wait_ms=20) as engine:
+        assert engine.infer(GREY, WHOLE).image == 10
+        fault(execute="hang", once=True)
+        with pytest.raises(EngineError, match=r"did not answer within 0\.3 s and was killed"):
+            engine.infer(GREY, WHOLE)
+        assert next_served(engine)[0].image == 10
+
+
 @pytest.mark.parametrize(
     ("kind", "sentence"),
     [

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
+import select
 import sys
+import time
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -134,6 +137,20 @@ def test_a_module_that_is_not_there_is_named(option, plan_of):
         open_tensorrt(model=model, plan=plan, in_process=True, **modules),
     ):
         pass
+
+
+def test_waiting_awake_ends_when_something_comes_or_the_time_is_over():
+    reads, writes = os.pipe()
+    ready = select.poll()
+    ready.register(reads, select.POLLIN)
+    started = time.monotonic()
+    tensorrt_worker.stay_awake(ready, 0.02)
+    assert time.monotonic() - started >= 0.02
+    os.write(writes, b"r")
+    tensorrt_worker.stay_awake(ready, 3600)
+    tensorrt_worker.stay_awake(None, 0)
+    os.close(reads)
+    os.close(writes)
 
 
 SELF_CONTAINED = {"runtimes/tensorrt_worker.py": {"numpy"}, "workshop/tensorrt_builder.py": set()}
