@@ -10,7 +10,7 @@ reads the pixels, `masks` says which cells of the score map count.
 
 from edge_inspect.geometry.locating import locate
 from edge_inspect.geometry.masks import searched_cells
-from edge_inspect.geometry.placing import frame_points, place
+from edge_inspect.geometry.placing import frame_points, lay, place
 from edge_inspect.geometry.warping import Walk, walk, warp
 
-__all__ = ["Walk", "frame_points", "locate", "place", "searched_cells", "walk", "warp"]
+__all__ = ["Walk", "frame_points", "lay", "locate", "place", "searched_cells", "walk", "warp"]
