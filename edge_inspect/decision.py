@@ -58,7 +58,8 @@ def masked_score(scores: Scores, searched: CellMask, *, own: bool) -> float:
         EngineError: the engine has no image score of its own.
     """
     if not own:
-        return float(scores.map.max(where=searched, initial=-np.inf))
+        # Without a mask four times as fast, and masks are rare.
+        return float(scores.map.max() if searched.all() else scores.map.max(where=searched, initial=-np.inf))
     if scores.image is None:
         raise EngineError(
             "the engine gave no image score, but its manifest says that it has its own; export the model again, "
@@ -85,16 +86,18 @@ def decide(score: float, regions: Sequence[Region], limits: Limits, *, finite: b
     """
     if not (finite and math.isfinite(score)):
         return Decision(verdict=Verdict.FAULT, reason="not inspected: the engine gave a score that is not a finite number", regions=())
-    counting = tuple(region for region in regions if _counts(region, limits.rule.regions))
+    counting = _counting(regions, limits.rule.regions)
     by_score, by_regions = _score_causes(score, limits), _region_causes(counting, limits.rule.regions)
     if by_score or by_regions:
         return Decision(verdict=Verdict.NG, reason=_rejection(by_score, by_regions, counting), regions=counting)
     return Decision(verdict=Verdict.OK, reason=_margin(score, counting, limits), regions=counting)
 
 
-def _counts(region: Region, rule: RegionRule | None) -> bool:
-    if rule is None:
-        return True
+def _counting(regions: Sequence[Region], rule: RegionRule | None) -> tuple[Region, ...]:
+    return tuple(regions) if rule is None else tuple(region for region in regions if _counts(region, rule))
+
+
+def _counts(region: Region, rule: RegionRule) -> bool:
     if region.area_px < rule.min_area_px or (rule.min_peak is not None and region.peak < rule.min_peak):
         return False
     return rule.min_area_mm2 is None or region.area_mm2 is None or region.area_mm2 >= rule.min_area_mm2

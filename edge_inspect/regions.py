@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +12,7 @@ from edge_inspect.datatypes import CellMask, Placement, Region, ScoreMap
 
 Row = npt.NDArray[np.float64]
 Cells = npt.NDArray[np.intp]
+Ends = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 ROUNDING_PX = 1e-6
 """A box edge this close to a whole pixel lies on it; the rest is rounding in float64."""
@@ -36,10 +37,11 @@ def find_regions(
         The regions, by highest peak, then larger area, then place (top, then left). Boxes and centres are measured from the
         frame's top left corner: a pixel reaches from i to i + 1.
     """
-    above = (score_map > _float32_at_or_below(pixel_threshold)) & searched
-    if not above.any():
+    threshold = _float32_at_or_below(pixel_threshold)
+    if score_map.max() <= threshold:  # most parts are good; not so where a cell is no number
         return ()
-    return tuple(sorted(_regions(score_map, above, placement, mm_per_px), key=_worst_first))
+    above = (score_map > threshold) & searched
+    return _regions(score_map, above, placement, mm_per_px) if above.any() else ()
 
 
 def _float32_at_or_below(threshold: float) -> np.float32:
@@ -49,46 +51,67 @@ def _float32_at_or_below(threshold: float) -> np.float32:
     return nearest if float(nearest) <= threshold else np.nextafter(nearest, np.float32(-np.inf))
 
 
-def _regions(score_map: ScoreMap, above: CellMask, placement: Placement, mm_per_px: float | None) -> Iterator[Region]:
+def _regions(score_map: ScoreMap, above: CellMask, placement: Placement, mm_per_px: float | None) -> tuple[Region, ...]:
     """Describe each connected part of `above`; the cells are sorted by region once, then each region is a run of them."""
     affine = placement.cell_affine(above.shape[1], above.shape[0])
     cell_px = abs(float(np.linalg.det(affine[:, :2])))
-    count, labels, stats, centroids = cv2.connectedComponentsWithStats(above.astype(np.uint8), connectivity=8)
-    areas = stats[1:, cv2.CC_STAT_AREA].tolist()
-    centres = (centroids[1:] @ affine[:, :2].T + affine[:, 2] + 0.5).tolist()
+    _, labels, stats, centroids = cv2.connectedComponentsWithStats(above.view(np.uint8), connectivity=8)
+    cells = stats[1:, cv2.CC_STAT_AREA]
     row, column = np.nonzero(above)
     order = np.argsort(labels[row, column], kind="stable")
     row, column = row[order], column[order]
-    starts = np.concatenate([[0], np.cumsum(areas[:-1], dtype=np.intp)])
-    lefts, rights = _ends(affine[0], column, row, starts)
-    tops, bottoms = _ends(affine[1], column, row, starts)
+    starts = np.concatenate([[0], np.cumsum(cells[:-1], dtype=np.intp)])
     scores = score_map[row, column].astype(np.float64)
-    peaks = np.maximum.reduceat(scores, starts).tolist()
-    sums = np.add.reduceat(scores, starts).tolist()
-    for i in range(count - 1):
-        area_px = areas[i] * cell_px
-        yield Region(
-            left=lefts[i],
-            top=tops[i],
-            right=rights[i],
-            bottom=bottoms[i],
-            centre_x=centres[i][0],
-            centre_y=centres[i][1],
-            area_px=area_px,
-            area_mm2=None if mm_per_px is None else area_px * mm_per_px**2,
-            peak=peaks[i],
-            mean=sums[i] / areas[i],
+    table = _Table(
+        centre=centroids[1:] @ affine[:, :2].T + affine[:, 2] + 0.5,
+        horizontal=_ends(affine[0], column, row, starts),
+        vertical=_ends(affine[1], column, row, starts),
+        area_px=np.asarray(cells * cell_px, np.float64),
+        peak=np.maximum.reduceat(scores, starts),
+        mean=np.add.reduceat(scores, starts) / cells,
+    )
+    return table.regions(None if mm_per_px is None else mm_per_px**2)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Table:
+    """All regions at once, a column for each of their numbers: a map full of noise has thousands."""
+
+    centre: Row
+    horizontal: Ends
+    vertical: Ends
+    area_px: Row
+    peak: Row
+    mean: Row
+
+    def regions(self, mm2_per_px: float | None) -> tuple[Region, ...]:
+        """A row each, the worst first."""
+        left, top = self.horizontal[0], self.vertical[0]
+        worst_first = np.lexsort((self.centre[:, 0], self.centre[:, 1], left, top, -self.area_px, -self.peak))
+        columns = (left, top, self.horizontal[1], self.vertical[1], *self.centre.T, self.area_px, self.peak, self.mean)
+        return tuple(
+            Region(
+                left=left,
+                top=top,
+                right=right,
+                bottom=bottom,
+                centre_x=centre_x,
+                centre_y=centre_y,
+                area_px=area_px,
+                area_mm2=None if mm2_per_px is None else area_px * mm2_per_px,
+                peak=peak,
+                mean=mean,
+            )
+            for left, top, right, bottom, centre_x, centre_y, area_px, peak, mean in zip(
+                *(column[worst_first].tolist() for column in columns), strict=True
+            )
         )
 
 
-def _ends(axis: Row, column: Cells, row: Cells, starts: Cells) -> tuple[list[int], list[int]]:
+def _ends(axis: Row, column: Cells, row: Cells, starts: Cells) -> Ends:
     """First and last edge of each region's cells along one axis of the frame, on whole pixels."""
     centre = axis[0] * column + axis[1] * row + axis[2] + 0.5
     half = (abs(axis[0]) + abs(axis[1])) / 2
-    low = np.floor(np.minimum.reduceat(centre, starts) - half + ROUNDING_PX).astype(np.int64).tolist()
-    high = np.ceil(np.maximum.reduceat(centre, starts) + half - ROUNDING_PX).astype(np.int64).tolist()
+    low = np.floor(np.minimum.reduceat(centre, starts) - half + ROUNDING_PX).astype(np.int64)
+    high = np.ceil(np.maximum.reduceat(centre, starts) + half - ROUNDING_PX).astype(np.int64)
     return low, high
-
-
-def _worst_first(region: Region) -> tuple[float, ...]:
-    return (-region.peak, -region.area_px, region.top, region.left, region.centre_y, region.centre_x)

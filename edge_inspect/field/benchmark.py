@@ -1,7 +1,7 @@
-"""Milliseconds from a frame to its verdict on this device, by stage; memory over many frames; time until ready.
+"""Milliseconds from a frame to its verdict on this device, by stage; memory over many frames.
 
-It runs `inspector.inspect`, the very code of the line, without camera and PLC. The frames are the golden frames enlarged
-to the camera's size, so that the score map looks like those of real parts.
+It runs `inspector.inspect`, the very code of the line, without camera and PLC (`line_bench` has both). The frames look like
+those of real parts, so that the score map does too.
 """
 
 from __future__ import annotations
@@ -13,29 +13,34 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from edge_inspect import __version__
 from edge_inspect.acceptance import Acceptance, accept, bind
 from edge_inspect.config import PluginBlock, Recipe
-from edge_inspect.datatypes import Frame, UInt8Image
+from edge_inspect.datatypes import Frame
+from edge_inspect.field.bench_frames import make_frames
 from edge_inspect.field.device import resident_bytes
+from edge_inspect.field.spreads import Durations, Outliers, Spread, jitter_ms, outliers, per_second, spread
+from edge_inspect.field.yardstick import Yardstick
 from edge_inspect.geometry import place, warp
 from edge_inspect.inspector import Inspector
 from edge_inspect.model_folder import ModelFolder
 from edge_inspect.plugins import prepare, served
 from edge_inspect.protocols import Runtime
 from edge_inspect.service.machine import device
-from edge_inspect.thresholds import Sample, Thresholds
+from edge_inspect.thresholds import Sample, Thresholds, load_thresholds
+
+__all__ = ["Bench", "Memory", "Timings", "make_frames", "measure", "measure_together", "open_bench", "soak"]
 
 WARM_UP_FRAMES = 20
+RESUMED_FRAMES = 3
+"""Frames not counted when it is a bench's turn again: its buffers have left the caches meanwhile."""
+ROUNDS = 10
 SETTLED_FRAMES = 2_000
 """Frames until every buffer and cache has its size; memory is compared with what it was then."""
 
 STAGES = ("place", "warp", "infer", "find", "decide")
-Spread = dict[str, float]
-"""p50, p95, p99 and max of a duration [ms]."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is."""
@@ -57,7 +62,7 @@ class Bench:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """What `measure` measured, over all frames.
+    """What `measure` measured, over all frames; no outlier is left out.
 
     Attributes:
         frames: how many frames, the warm-up not counted.
@@ -65,6 +70,11 @@ class Timings:
         engine_ms: the engine on an image that is already placed; its input and answers are copied in and out.
         everything_but_engine_ms: the difference of the two, frame by frame.
         stages_ms: place (find the placement), warp (crop, scale, turn), infer (= engine), find, decide.
+        jitter_ms: mean difference of `frame_to_verdict` from one frame to the next [ms].
+        throughput_per_s: frames a second, one after the other; and of the bare engine.
+        outliers: frames that took far longer than the others.
+        rounds_ms: every `frame_to_verdict` and `engine`, by round, for `comparison`.
+        yardstick_ms: what a fixed piece of work took before each round.
     """
 
     frames: int
@@ -72,6 +82,11 @@ class Timings:
     engine_ms: Spread
     everything_but_engine_ms: Spread
     stages_ms: dict[str, Spread]
+    jitter_ms: float
+    throughput_per_s: dict[str, float]
+    outliers: Outliers
+    rounds_ms: dict[str, list[list[float]]]
+    yardstick_ms: list[float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,23 +101,27 @@ class Memory:
 
 
 @contextmanager
-def open_bench(model: ModelFolder, runtime: PluginBlock) -> Iterator[Bench]:
-    """Open the engine as a station would, for a recipe without masks over the whole frame.
+def open_bench(model: ModelFolder, runtime: PluginBlock, recipe: Recipe | None = None) -> Iterator[Bench]:
+    """Open the engine as a station would.
 
-    The thresholds are taken from the golden frames: their median image score, and the pixel score that one cell in a
-    hundred exceeds, so that some parts are NG and have regions to find.
+    Args:
+        model: verified model folder.
+        runtime: which runtime opens it, with its options.
+        recipe: read by `load_recipe`: its locator, region of interest, masks, rules and thresholds are used. Without it the whole
+            frame is inspected, and thresholds are taken from the golden frames: their median image score, and the pixel score that
+            one cell in a hundred exceeds, so that some parts are NG and have regions to find.
 
     Raises:
         PluginError: the runtime is not installed.
-        ConfigError: the runtime has no such option.
+        ConfigError: the runtime has no such option, or the recipe's thresholds were made for another engine or recipe.
         EngineError: the engine does not open, or does not agree with its golden frames.
     """
-    thresholds = _thresholds(model)
-    recipe = Recipe(part="bench", engine=model.path)
+    thresholds = _thresholds(model) if recipe is None else _thresholds_of(recipe, model)
     model, block = served(model, runtime)
     with prepare("runtimes", block, base=Path.cwd(), given={"model": model})() as opened:
         # The golden median lies between golden frames, some of them next to it: no verdict is compared with it.
-        acceptance = accept(opened, model, image_threshold=None)
+        acceptance = accept(opened, model, image_threshold=None if recipe is None else thresholds.image_threshold)
+        recipe = recipe or Recipe(part="bench", engine=model.path)
         inspector = Inspector(
             recipe=recipe,
             model=model,
@@ -114,46 +133,108 @@ def open_bench(model: ModelFolder, runtime: PluginBlock) -> Iterator[Bench]:
         yield Bench(model=model, runtime=opened, inspector=inspector, acceptance=acceptance)
 
 
-def make_frames(model: ModelFolder, width: int, height: int, channels: int) -> tuple[Frame, ...]:
-    """The golden frames at the camera's size [px] and in its channels, 1 or 3."""
-    return tuple(_frame(image, number, width, height, channels) for number, image in enumerate(model.load_golden().images))
-
-
-def measure(bench: Bench, frames: Sequence[Frame], count: int, *, interval_s: float = 0.0, progress: Progress = _silent) -> Timings:
+def measure(
+    bench: Bench,
+    frames: Sequence[Frame],
+    count: int,
+    *,
+    interval_s: float = 0.0,
+    rounds: int = ROUNDS,
+    progress: Progress = _silent,
+) -> Timings:
     """Inspect `count` frames after a warm-up, and after each one time its warp and its engine alone.
 
-    `interval_s` [s] is waited before each frame: at line pace caches go cold, and the line is slower than in a tight loop.
+    What is compared is interleaved: a clock that changes or a busy neighbour hits all of it alike.
 
-    What is compared is interleaved: a clock that changes or a busy neighbour hits all of it alike. `progress` is called
-    between the frames, and what it takes is not counted.
+    Args:
+        bench: from `open_bench`.
+        frames: shown in turn.
+        count: how many are timed.
+        interval_s: waited before each frame [s]: at line pace caches go cold, and the line is slower than in a tight loop.
+        rounds: parts that the frames are told in; noise is judged by how far these differ.
+        progress: called between the frames; what it takes is not counted.
     """
-    image = bench.model.manifest.input
-    still = place(image.width, image.height, None, width=image.width, height=image.height, channels=image.channels)
-    placed = np.empty((image.height, image.width, image.channels), np.uint8)
-    rows: list[tuple[int, ...]] = []
-    for number in range(WARM_UP_FRAMES + count):
-        frame = frames[number % len(frames)]
+    [timings] = measure_together([(bench, frames)], count, interval_s=interval_s, rounds=rounds, progress=progress)
+    return timings
+
+
+def measure_together(
+    subjects: Sequence[tuple[Bench, Sequence[Frame]]],
+    count: int,
+    *,
+    interval_s: float = 0.0,
+    rounds: int = ROUNDS,
+    progress: Progress = _silent,
+) -> list[Timings]:
+    """Time several benches, each with its frames, in turns: one round of each, then the next. Arguments are those of `measure`."""
+    yardstick, yards = Yardstick(), []
+    turns = [_Turns(bench, frames, interval_s) for bench, frames in subjects]
+    for turn in turns:
+        turn.take(WARM_UP_FRAMES, kept=False)
+    done, total = 0, count * len(turns)
+    for numbers in np.array_split(np.arange(count), min(rounds, count)):
+        yards.append(round(yardstick.measure_ms(), 4))
+        for turn in turns:
+            turn.take(RESUMED_FRAMES if len(turns) > 1 else 0, kept=False)
+            turn.take(len(numbers), kept=True)
+            done += len(numbers)
+            progress("timing", done, total)
+    return [turn.timings(yards) for turn in turns]
+
+
+class _Turns:
+    """One bench among others: its measurements, round by round."""
+
+    def __init__(self, bench: Bench, frames: Sequence[Frame], interval_s: float) -> None:
+        image = bench.model.manifest.input
+        self._bench, self._frames, self._interval_s = bench, frames, interval_s
+        self._still = place(image.width, image.height, None, width=image.width, height=image.height, channels=image.channels)
+        self._placed = np.empty((image.height, image.width, image.channels), np.uint8)
+        self._shown = 0
+        self._rounds: list[list[tuple[int, ...]]] = []
+
+    def take(self, count: int, *, kept: bool) -> None:
+        """Time so many frames; a round of their own where they are kept."""
+        rows = [self._row() for _ in range(count)]
+        if kept:
+            self._rounds.append(rows)
+
+    def timings(self, yardstick_ms: list[float]) -> Timings:
+        """All of it."""
+        columns = np.array([row for rows in self._rounds for row in rows], np.float64).T / 1e6
+        total, stages = columns[0], dict(zip(STAGES, columns[1:], strict=True))
+        return Timings(
+            frames=len(total),
+            frame_to_verdict_ms=spread(total),
+            engine_ms=spread(stages["infer"]),
+            everything_but_engine_ms=spread(total - stages["infer"]),
+            stages_ms={name: spread(values) for name, values in stages.items()},
+            jitter_ms=jitter_ms(total),
+            throughput_per_s={"frames": per_second(total), "bare_engine": per_second(stages["infer"])},
+            outliers=outliers(total),
+            rounds_ms={"frame_to_verdict": self._by_round(total), "engine": self._by_round(stages["infer"])},
+            yardstick_ms=yardstick_ms,
+        )
+
+    def _row(self) -> tuple[int, ...]:
+        """Durations of one frame [ns]: in all, and by stage."""
+        bench, frame = self._bench, self._frames[self._shown % len(self._frames)]
+        self._shown += 1
         placement, _ = bench.inspector.view(frame)
-        time.sleep(interval_s)
+        time.sleep(self._interval_s)
         started = time.perf_counter_ns()
         finding = bench.inspector.inspect(frame)
         inspected = time.perf_counter_ns()
-        warp(frame.pixels, placement, out=placed)
+        warp(frame.pixels, placement, out=self._placed)
         warped = time.perf_counter_ns()
-        bench.runtime.infer(placed, still)
+        bench.runtime.infer(self._placed, self._still)
         inferred = time.perf_counter_ns()
         spent = finding.latency
-        progress("timing", number + 1, WARM_UP_FRAMES + count)
-        rows.append((inspected - started, spent.place, warped - inspected, inferred - warped, spent.find, spent.decide))
-    columns = np.array(rows[WARM_UP_FRAMES:], np.float64).T / 1e6
-    total, stages = columns[0], dict(zip(STAGES, columns[1:], strict=True))
-    return Timings(
-        frames=count,
-        frame_to_verdict_ms=_spread(total),
-        engine_ms=_spread(stages["infer"]),
-        everything_but_engine_ms=_spread(total - stages["infer"]),
-        stages_ms={name: _spread(values) for name, values in stages.items()},
-    )
+        return inspected - started, spent.place, warped - inspected, inferred - warped, spent.find, spent.decide
+
+    def _by_round(self, values: Durations) -> list[list[float]]:
+        ends = np.cumsum([len(rows) for rows in self._rounds])[:-1]
+        return [part.round(4).tolist() for part in np.split(values, ends)]
 
 
 def soak(bench: Bench, frames: Sequence[Frame], count: int, *, settled: int = SETTLED_FRAMES, progress: Progress = _silent) -> Memory:
@@ -180,18 +261,8 @@ def soak(bench: Bench, frames: Sequence[Frame], count: int, *, settled: int = SE
     )
 
 
-def _spread(durations_ms: np.ndarray[tuple[int, ...], np.dtype[np.float64]]) -> Spread:
-    values = np.percentile(durations_ms, (50, 95, 99, 100))
-    return {name: round(float(value), 4) for name, value in zip(("p50", "p95", "p99", "max"), values, strict=True)}
-
-
-def _frame(image: UInt8Image, number: int, width: int, height: int, channels: int) -> Frame:
-    if image.shape[2] != channels:
-        image = np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB if channels == 3 else cv2.COLOR_RGB2GRAY), np.uint8)
-    pixels = np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8).reshape(height, width, channels)
-    pixels.setflags(write=False)
-    now = datetime.now(timezone.utc)
-    return Frame(pixels=pixels, sequence=number, exposed_ns=time.monotonic_ns(), taken_at=now, camera="bench")
+def _thresholds_of(recipe: Recipe, model: ModelFolder) -> Thresholds:
+    return load_thresholds(recipe.thresholds, engine_sha256=model.engine_sha256, recipe_sha256=recipe.sha256)
 
 
 def _thresholds(model: ModelFolder) -> Thresholds:

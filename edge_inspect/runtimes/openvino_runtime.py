@@ -16,6 +16,7 @@ from pydantic import Field
 
 from edge_inspect.model_folder import ModelFolder
 from edge_inspect.protocols import Runtime
+from edge_inspect.runtimes.cores import Cores, on_cores
 from edge_inspect.runtimes.graph import FRAME, IMAGE_SCORE, SCORE_MAP, Buffers, OpenedGraph, TensorSpec, check_graph, engine_error
 
 # Whatever fails inside, in a frontend or in the plugin, comes out of the Core and the request as this one.
@@ -23,17 +24,25 @@ LIBRARY_ERRORS = (RuntimeError,)
 
 
 @contextmanager
-def open_openvino(*, model: ModelFolder, threads: Annotated[int, Field(ge=0, le=256)] = 0, cache: Path | None = None) -> Iterator[Runtime]:
+def open_openvino(
+    *, model: ModelFolder, threads: Annotated[int, Field(ge=0, le=256)] = 0, cores: Cores = (), cache: Path | None = None
+) -> Iterator[Runtime]:
     """Open the model on the CPU, for the shortest time of a single frame.
 
     Args:
         model: verified model folder; given by the station.
         threads: for one inference; 0 is one per core.
+        cores: numbers of the cores that the engine may use; none is all. Stations that share a machine do best with cores of their own.
         cache: folder for compiled graphs, for a faster start; None compiles at every start.
 
     Raises:
         EngineError: the library refuses the graph, or the graph is not the manifest's.
     """
+    with on_cores(cores):
+        yield _opened(model, threads or len(cores), cache)
+
+
+def _opened(model: ModelFolder, threads: int, cache: Path | None) -> Runtime:
     buffers = Buffers(model.manifest)
     try:
         request = _compile(model, threads, cache).create_infer_request()
@@ -41,7 +50,7 @@ def open_openvino(*, model: ModelFolder, threads: Annotated[int, Field(ge=0, le=
             request.set_tensor(name, openvino.Tensor(array, shared_memory=True))
     except LIBRARY_ERRORS as error:
         raise engine_error(model, "opened by OpenVINO", error) from error
-    yield OpenedGraph(buffers, _run(model, request), made_of={"openvino": openvino.get_version()})
+    return OpenedGraph(buffers, _run(model, request), made_of={"openvino": openvino.get_version()})
 
 
 def _compile(model: ModelFolder, threads: int, cache: Path | None) -> Any:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import mmap
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge_inspect.config import PluginBlock
+from edge_inspect.config import PluginBlock, load_recipe
 from edge_inspect.datatypes import Verdict
 from edge_inspect.errors import ConfigError, EngineError, PluginError
-from edge_inspect.field.benchmark import STAGES, WARM_UP_FRAMES, make_frames, measure, open_bench, soak
+from edge_inspect.field.benchmark import STAGES, WARM_UP_FRAMES, make_frames, measure, measure_together, open_bench, soak
 from edge_inspect.field.device import PACKAGES, device_facts, resident_bytes
 from edge_inspect.field.startup import measure_startup
 from edge_inspect.model_folder import open_model_folder
+from tests.conftest import write_part
 
 MODELS = Path(__file__).parents[2] / "golden" / "models"
 TINY = open_model_folder(MODELS / "tiny")
@@ -109,7 +111,15 @@ def test_a_start_takes_time_and_the_line_takes_longer_than_the_package(monkeypat
     monkeypatch.setattr("edge_inspect.field.startup.REPEATS", 1)
     startup = measure_startup(TINY.path, PluginBlock(kind="onnx"))
     assert 0 < startup.import_ms < startup.import_line_ms
-    assert startup.ready_ms > 0
+    assert 0 < startup.ready_ms < startup.first_verdict_ms
+    assert startup.first_verdict_cached_ms is None
+    assert startup.peak_mb > 10
+
+
+@pytest.mark.skipif(find_spec("openvino") is None, reason="OpenVINO has no build for this machine")
+def test_a_start_with_a_filled_cache_is_timed_where_the_runtime_has_one(monkeypatch):
+    monkeypatch.setattr("edge_inspect.field.startup.REPEATS", 1)
+    assert measure_startup(TINY.path, PluginBlock(kind="openvino")).first_verdict_cached_ms > 0
 
 
 def test_a_start_that_fails_says_why(tmp_path, monkeypatch):
@@ -157,3 +167,47 @@ def test_resident_memory_rises_with_what_is_used():
 
 def test_a_report_can_be_written_as_numbers(bench):
     assert asdict(measure(bench, make_frames(TINY, 64, 48, 3), 2))["stages_ms"]["warp"]["p50"] >= 0
+
+
+def test_benches_are_timed_in_turns(bench, monkeypatch):
+    frames = make_frames(TINY, 64, 48, 3)
+    with open_bench(TINY, PluginBlock(kind="reference")) as other:
+        served = []
+        for name, opened in (("a", bench), ("b", other)):
+            inspect = opened.inspector.inspect
+            monkeypatch.setattr(opened.inspector, "inspect", lambda frame, n=name, i=inspect: served.append(n) or i(frame))
+        timings = measure_together([(bench, frames), (other, frames)], 6, rounds=3)
+    turns = [name for name, before in zip(served, ["", *served], strict=False) if name != before]
+    assert turns == ["a", "b"] * 4  # warm-up, then three rounds
+    assert [len(part) for part in timings[0].rounds_ms["engine"]] == [2, 2, 2]
+    assert len(timings[1].yardstick_ms) == 3
+    assert timings[0].frames == 6
+
+
+def test_every_frame_is_kept_in_its_round(bench):
+    timings = measure(bench, make_frames(TINY, 64, 48, 3), 7, rounds=3)
+    assert [len(part) for part in timings.rounds_ms["frame_to_verdict"]] == [3, 2, 2]
+    longest = max(max(part) for part in timings.rounds_ms["frame_to_verdict"])
+    assert timings.frame_to_verdict_ms["max"] == longest
+
+
+def test_a_recipe_is_honoured_with_its_locator_masks_and_thresholds(tmp_path):
+    extra = "locator: {kind: principal_axis, background: dark, width: 240, height: 120, ends: alike}\nmasks: {border_px: 8}\n"
+    recipe = load_recipe(write_part(tmp_path / "cell", extra=extra))
+    with open_bench(TINY, PluginBlock(kind="onnx"), recipe) as bench:
+        assert bench.inspector.limits.image_threshold == 20
+        pixels = np.full((240, 320, 3), 119, np.uint8)
+        pixels[100:140, 80:240] = 137
+        pixels[110:130, 240:260] = 137
+        frame = replace(make_frames(TINY, 320, 240, 3, recipe=recipe)[0], pixels=pixels)
+        placement, searched = bench.inspector.view(frame)
+        assert placement.affine[0, 2] > 30
+        assert not searched[0].any()
+        assert measure(bench, [frame], 3).stages_ms["place"]["p50"] > 0
+
+
+def test_thresholds_of_another_engine_are_refused(tmp_path):
+    recipe = load_recipe(write_part(tmp_path / "cell"))
+    own = open_model_folder(MODELS / "tiny_own")
+    with pytest.raises(ConfigError), open_bench(own, PluginBlock(kind="onnx"), recipe):
+        pass
