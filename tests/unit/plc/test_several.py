@@ -197,7 +197,7 @@ def test_what_a_follower_could_not_tell_is_an_alarm_until_it_works_again(inspect
     wire.error = DeadlineMissed("too late")
     with suppress(OutputError):
         follower.emit(inspection_of(3))
-    eventually(lambda: follower.late == 1)
+    eventually(lambda: follower.late)
     wire.error = None
     with suppress(OutputError):
         follower.emit(inspection_of(4))
