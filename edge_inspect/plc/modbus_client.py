@@ -96,7 +96,7 @@ class Link:
         Raises:
             PlcError: no answer in time, or the server refuses.
         """
-        return self._reply(lambda: self._client.read_holding_registers(address, count=count, device_id=self._unit)).registers
+        return list(self._reply(lambda: self._client.read_holding_registers(address, count=count, device_id=self._unit)).registers)
 
     def write(self, address: int, values: list[int]) -> None:
         """Write holding registers in one request (function 16).
