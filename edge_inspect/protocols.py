@@ -108,4 +108,7 @@ class Plc(Protocol):
         """
 
     def answer(self, request: PlcRequest, *, job: int, error: str = "") -> None:
-        """Finish a job change: `job` is the one that runs now; `error` is why the wanted one does not."""
+        """Finish a job change: `job` is the one that runs now; `error` is why the wanted one does not.
+
+        A request that this wire did not make (the station's at its start, another wire's) only names the job.
+        """

@@ -18,7 +18,7 @@ from edge_inspect.config.recipe import (
     RegionRule,
     load_recipe,
 )
-from edge_inspect.config.station import DEFAULT_RUNTIME, Background, OutputBlock, PluginBlock, Station, load_station
+from edge_inspect.config.station import DEFAULT_RUNTIME, Background, OutputBlock, PluginBlock, Station, WireBlock, load_station
 
 __all__ = [
     "DEFAULT_RUNTIME",
@@ -36,6 +36,7 @@ __all__ = [
     "RegionOfInterest",
     "RegionRule",
     "Station",
+    "WireBlock",
     "Written",
     "explained",
     "first_mistake",

@@ -38,6 +38,7 @@ def sentences(path: Path, tree: yaml.Node, schema: type[BaseModel], error: Valid
 
 def place(path: Path, tree: yaml.Node, steps: Steps) -> str:
     """File, line and key of a value; for a missing one the line of the block that lacks it."""
+    steps = _as_written(tree, steps)
     return f"{path}:{_line_of(tree, steps)}: {'.'.join(map(str, steps)) or '(whole file)'}"
 
 
@@ -97,6 +98,17 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(argument)
     if not arguments and isinstance(annotation, type) and issubclass(annotation, BaseModel):  # 3.10 takes tuple[int] for a type
         yield annotation
+
+
+def _as_written(node: yaml.Node | None, steps: Steps) -> Steps:
+    """The way without positions in a list that was written as its only entry."""
+    written: list[int | str] = []
+    for step in steps:
+        if isinstance(step, int) and isinstance(node, (yaml.MappingNode, yaml.ScalarNode)):
+            continue
+        written.append(step)
+        _, node = _child(node, step)
+    return tuple(written)
 
 
 def _line_of(node: yaml.Node | None, steps: Steps) -> int:

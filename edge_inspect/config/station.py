@@ -56,6 +56,12 @@ class OutputBlock(PluginBlock):
     background: Background | None = None
 
 
+class WireBlock(PluginBlock):
+    """A PLC wire; `may_change_job` is for a wire that is not the first, whose job changes count without it."""
+
+    may_change_job: bool = False
+
+
 class Station(Written):
     """One camera, one line. Paths are relative to the station file's folder."""
 
@@ -63,7 +69,7 @@ class Station(Written):
     recipe: Path
     camera: PluginBlock
     runtime: PluginBlock = Field(default_factory=lambda: PluginBlock(kind=DEFAULT_RUNTIME))
-    plc: PluginBlock | None = None
+    plc: tuple[WireBlock, ...] = ()
     outputs: tuple[OutputBlock, ...] = ()
     trigger: Literal["camera", "plc"] = "camera"
     acceptance: Literal["at start", "required"] = "at start"
@@ -71,7 +77,7 @@ class Station(Written):
     data: Path = Path("data")
     jobs: dict[Annotated[int, Field(ge=0, le=999)], Path] = {}
 
-    @field_validator("camera", "runtime", "plc", mode="before")
+    @field_validator("camera", "runtime", mode="before")
     @classmethod
     def _a_bare_word_is_a_kind(cls, value: object) -> object:
         return {"kind": value} if isinstance(value, str) else value
@@ -81,9 +87,15 @@ class Station(Written):
     def _so_it_is_in_a_list(cls, value: object) -> object:
         return tuple(map(cls._a_bare_word_is_a_kind, value)) if isinstance(value, list) else value
 
+    @field_validator("plc", mode="before")
+    @classmethod
+    def _one_wire_needs_no_list(cls, value: object) -> object:
+        wires = [] if value is None else value if isinstance(value, list) else [value]
+        return tuple(map(cls._a_bare_word_is_a_kind, wires))
+
     @model_validator(mode="after")
     def _a_plc_trigger_needs_a_plc(self) -> Station:
-        if self.trigger == "plc" and self.plc is None:
+        if self.trigger == "plc" and not self.plc:
             raise ValueError("trigger: plc needs a plc block; give one, or write trigger: camera")
         return self
 
@@ -96,10 +108,10 @@ def load_station(path: Path) -> Station:
     """
     file = read_written(path, Station)
     station = file.content
-    for key in ("camera", "runtime", "plc"):
-        block: PluginBlock | None = getattr(station, key)
-        if block is not None:
-            block.remember_places(file, key)
+    station.camera.remember_places(file, "camera")
+    station.runtime.remember_places(file, "runtime")
+    for index, wire in enumerate(station.plc):
+        wire.remember_places(file, "plc", index)
     for index, output in enumerate(station.outputs):
         output.remember_places(file, "outputs", index)
     base = path.resolve().parent

@@ -12,8 +12,8 @@ HEAD = f"""# Modbus TCP: the register map
 
 Written by `tools/generate-modbus-map` from `edge_inspect/plc/registers.py`; do not edit it here.
 
-The station is the server (slave), the PLC the client (master). Signals, order and behaviour follow the block of a Cognex
-In-Sight camera.
+The station is the server (slave), the PLC the client (master); the other way round is at the end of this page. Signals, order and
+behaviour follow the block of a Cognex In-Sight camera.
 
 * Addresses are zero-based, as they travel on the wire. Where your PLC or tool counts from 1 or from 40001, add 1 or 40001.
 * Every register can be read as holding register (function 3) and as input register (4), every bit as coil (1) and as
@@ -44,9 +44,26 @@ Control registers keep their values when the PLC disconnects; nothing is trigger
 """
 
 
+CLIENT = f"""## The other way round: a PLC that is written to (`kind: modbus-client`)
+
+The PLC is the server, and both blocks lie in its memory: {CONTROL_COUNT} holding registers that it fills, from `control_address` (0),
+and {STATUS_COUNT} that the station fills, from `status_address` ({STATUS_START}). Same registers, order and handshake;
+the addresses above are those of the default.
+
+* One connection is kept. The control block is read in every scan (`scan_ms`, 5) with function 3, the status block written when something
+  in it has changed, with function 16. A pulse of Trigger shorter than a scan is not seen: hold it until `trigger_ack`.
+* **Order of writes**: Results Valid off, then the block, then `result_id`, then Results Valid on. A PLC that does not look at Results
+  Valid takes a result when `result_id` equals `inspection_id` and is not the one it took last.
+* A PLC that does not answer within `timeout_ms` (300) is away: an alarm; the station tries again for ever, at most `reconnect_ms` (1000)
+  apart. Up to {BUFFER} results wait for it with `buffer_results_enable`. A trigger that it raised meanwhile counts when it is seen.
+* `heartbeat` tells the PLC that the station is there: it counts once a second. A station that stops writes Online off; one that dies
+  does not.
+"""
+
+
 def modbus_document() -> str:
     """The text of docs/modbus.md."""
-    return "\n".join([HEAD, *_control(), *_status(), *_troubles(), SEQUENCE])
+    return "\n".join([HEAD, *_control(), *_status(), *_troubles(), SEQUENCE, CLIENT])
 
 
 def _control() -> Iterator[str]:

@@ -163,6 +163,10 @@ class Handshake:
         if self._command.answer(job, failed=failed) and failed:
             self._trouble = Trouble.JOB_FAILED
 
+    def runs(self, job: int) -> None:
+        """Which job runs now, whoever asked for it; a command that waits goes on waiting."""
+        self._command.job = job
+
     # ---- time ----
 
     def tick(self, now_ns: int) -> None:

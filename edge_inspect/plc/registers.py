@@ -112,6 +112,9 @@ STATUS: tuple[Row, ...] = (
     _number(126, "uint32", "missed", "triggers that came while not ready", "counters.missed"),
     _number(128, "uint32", "late", "FAULT results because the verdict did not come in time", "counters.late"),
     _number(130, "uint16", "waiting", "results not yet acknowledged, 0 to 8", "counters.waiting"),
+    _number(
+        131, "uint16", "result_id", "inspection_id once more; where both are equal the block between them is whole", "result.acquisition"
+    ),
 )
 """What the station shows. All of it in one read of `STATUS_COUNT` registers, from one instant."""
 

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from edge_inspect.config import OutputBlock, PluginBlock, load_station
+from edge_inspect.config import OutputBlock, PluginBlock, WireBlock, load_station
 from edge_inspect.config import Station as Settings
 from edge_inspect.errors import ConfigError
 from edge_inspect.inspector import open_inspector
 from edge_inspect.outputs.background import run_in_background
 from edge_inspect.outputs.database import last_sequence
+from edge_inspect.plc.several import Wire, open_several
 from edge_inspect.plc.unwired import Unwired
 from edge_inspect.plugins import Door, prepare
 from edge_inspect.service.alone import hold_alone
@@ -29,7 +30,7 @@ class Openers:
     """What a station file names, with its options checked; nothing is opened yet."""
 
     camera: Opener
-    plc: Opener
+    wires: tuple[Wire, ...]
     outputs: tuple[tuple[str, Opener], ...]
 
 
@@ -49,7 +50,7 @@ def open_station(path: Path) -> Iterator[Station]:
     with ExitStack() as stack:
         stack.enter_context(hold_alone(settings.data))
         status.state("starting")
-        plc = stack.enter_context(openers.plc())
+        plc = stack.enter_context(open_several(openers.wires[0], openers.wires[1:]))
         outputs = [(name, stack.enter_context(opener())) for name, opener in openers.outputs]
         sequence = Sequence(settings.data / "sequence", recorded=_highest_recorded(settings, base))
         stack.callback(sequence.close)
@@ -58,7 +59,7 @@ def open_station(path: Path) -> Iterator[Station]:
             camera=stack.enter_context(openers.camera()),
             inspector=open_inspector(settings.recipe, settings.runtime, base=base, accepted_before=settings.acceptance == "required"),
             plc=plc,
-            outputs=outputs,
+            outputs=[*((wire.name, wire) for wire in plc.followers), *outputs],
             status=status,
             sequence=sequence,
         )
@@ -82,7 +83,7 @@ def prepare_station(settings: Settings, *, base: Path) -> Openers:
 
     openers = Openers(
         camera=checked("cameras", settings.camera, name=settings.camera.kind),
-        plc=_unwired if settings.plc is None else checked("plc", settings.plc, deadline_ms=settings.deadline_ms),
+        wires=tuple(_wires(settings.plc, lambda block: checked("plc", block, deadline_ms=settings.deadline_ms))),
         outputs=tuple(_opener(block, checked("outputs", block, station=settings.name)) for block in settings.outputs),
     )
     if problems:
@@ -96,8 +97,14 @@ def _highest_recorded(settings: Settings, base: Path) -> int:
     return max((last_sequence(base / path) for path in databases), default=0)
 
 
-def _unwired() -> AbstractContextManager[Unwired]:
-    return nullcontext(Unwired())
+def _wires(blocks: tuple[WireBlock, ...], checked: Callable[[WireBlock], Opener]) -> Iterator[Wire]:
+    """The master, then the others; two of one kind are told apart by their place in the file."""
+    if not blocks:
+        yield Wire(name="plc", opener=lambda: nullcontext(Unwired()))
+    kinds = [block.kind for block in blocks]
+    for place, block in enumerate(blocks, start=1):
+        name = f"plc {block.kind}" if kinds.count(block.kind) == 1 else f"plc {place} {block.kind}"
+        yield Wire(name=name, opener=checked(block), may_change_job=block.may_change_job)
 
 
 def _opener(block: OutputBlock, opener: Opener) -> tuple[str, Opener]:

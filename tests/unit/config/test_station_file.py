@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from edge_inspect.config import DEFAULT_RUNTIME, PluginBlock, load_station
+from edge_inspect.errors import ConfigError
 
 SMALL = "name: cell-3\nrecipe: r/recipe.yaml\ncamera: folder\ndeadline_ms: 200\n"
 
@@ -32,13 +33,13 @@ def test_a_relative_file_gives_absolute_paths(read, tmp_path, monkeypatch):
 
 def test_a_small_file_has_its_defaults(read):
     station = read()
-    assert (station.trigger, station.plc, station.outputs, station.jobs) == ("camera", None, (), {})
+    assert (station.trigger, station.plc, station.outputs, station.jobs) == ("camera", (), (), {})
     assert station.runtime.kind == DEFAULT_RUNTIME
 
 
 def test_a_bare_word_is_a_kind_everywhere(read):
     station = read("runtime: onnx\nplc: modbus\noutputs: [jsonl, {kind: images, keep: [NG]}]\n")
-    assert [station.camera.kind, station.runtime.kind, station.plc.kind] == ["folder", "onnx", "modbus"]
+    assert [station.camera.kind, station.runtime.kind, station.plc[0].kind] == ["folder", "onnx", "modbus"]
     assert [output.kind for output in station.outputs] == ["jsonl", "images"]
 
 
@@ -50,6 +51,21 @@ def test_options_stand_beside_the_kind_as_they_were_written(read):
 
 def test_a_plc_trigger_with_a_plc_is_good(read):
     assert read("trigger: plc\nplc: modbus\n").trigger == "plc"
+
+
+def test_a_plc_may_be_several_wires_and_one_needs_no_list(read, tmp_path):
+    several = read("plc:\n  - {kind: modbus, port: 1502}\n  - mqtt\n  - {kind: opcua, may_change_job: true}\n").plc
+    assert [(wire.kind, wire.may_change_job) for wire in several] == [("modbus", False), ("mqtt", False), ("opcua", True)]
+    assert several[0].place_of("port") == f"{tmp_path}/station.yaml:6: plc.0.port"
+    assert read("plc: {kind: modbus, port: 1}\n").plc[0].place_of("port") == f"{tmp_path}/station.yaml:5: plc.port"
+    assert read("plc:\n").plc == ()
+
+
+def test_a_mistake_in_a_single_wire_is_told_where_it_stands(read):
+    with pytest.raises(ConfigError, match=r"station.yaml:5: plc.kind: is missing"):
+        read("plc: {port: 1}\n")
+    with pytest.raises(ConfigError, match=r"station.yaml:6: plc.0.may_change_job: got 'yes, please'"):
+        read("plc:\n  - {kind: modbus, may_change_job: 'yes, please'}\n")
 
 
 def test_an_option_knows_its_line(read, tmp_path):
