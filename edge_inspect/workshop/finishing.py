@@ -29,9 +29,9 @@ from edge_inspect.errors import ConfigError
 from edge_inspect.model_folder import Golden, ImageSize, ModelFolder, Training, write_model_folder
 from edge_inspect.runtimes.reference import open_reference
 from edge_inspect.thresholds import Sample, Thresholds, save_thresholds
+from edge_inspect.thresholds.part_limits import PartLimits, part_limits
 from edge_inspect.workshop.golden_frames import inference, make_golden
 from edge_inspect.workshop.good_images import Given, GoodImages
-from edge_inspect.workshop.limits import PartLimits, part_limits
 
 Parts = Sequence[Sequence[int]]
 """Indices of the held-out images, by physical part."""
