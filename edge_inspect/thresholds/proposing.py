@@ -87,8 +87,22 @@ def rules_for(scores: Scores) -> Mapping[str, Rule]:
     return {name: rule for name, rule in RULES.items() if (scores.defective or not rule.needs_defects) and rule.package is None}
 
 
+def parts_to_promise(scores: Scores, wanted: Wanted) -> int:
+    """Fewest good parts that carry the wanted promise, for the events that may reject a part."""
+    rate, confidence = _each(scores, wanted)
+    return parts_needed(rate, confidence)
+
+
+def _each(scores: Scores, wanted: Wanted) -> tuple[float, float]:
+    """Rate and confidence of each event: where image score and regions reject apart, both together must keep the promise."""
+    if scores.good_peaks is None or wanted.decision.regions is None or not wanted.decision.image_score:
+        return wanted.rate, wanted.confidence
+    return wanted.rate / 2, (1 + wanted.confidence) / 2
+
+
 def _by_quantile(scores: Scores, wanted: Wanted) -> Proposal:
-    limits = part_limits(scores.good, scores.good_peaks, wanted=wanted.rate, rule=wanted.decision, confidence=wanted.confidence)
+    rate, confidence = _each(scores, wanted)
+    limits = part_limits(scores.good, scores.good_peaks, wanted=rate, rule=wanted.decision, confidence=confidence)
     return Proposal(
         rule=QUANTILE,
         image_threshold=limits.image.threshold,
@@ -141,14 +155,18 @@ def _weighed(name: str, choose: Callable[[Sequence[float], Sequence[float]], flo
 
 
 def _by_separation(scores: Scores, _: Wanted) -> Proposal:
-    """A station compares the maximum alone, so the line of the paper is read where it crosses the good parts' mean."""
+    """A station compares the maximum alone: it gets the paper's line where that crosses the way from the average good part to the average
+    defective one.
+    """
     if scores.good_means is None or scores.defective_means is None or scores.good_peaks is not None:
         raise ValueError("svm parts mean and maximum of the score map: it needs every part's map, and an image score that is the maximum")
     good, defective = (np.column_stack(side) for side in ((scores.good_means, scores.good), (scores.defective_means, scores.defective)))
     found = fit_svm(good, defective, penalty=PENALTY)
-    if found.maximum_weight <= 0:
-        raise ValueError("svm: the maximum does not tell these defective parts from good ones; use another rule")
-    crossing = -(found.bias + found.mean_weight * float(np.mean(scores.good_means))) / found.maximum_weight
+    ends = np.stack([good.mean(axis=0), defective.mean(axis=0)])
+    here, there = found.scores(ends)
+    if not here < 0 < there:
+        raise ValueError("svm: no line parts these defective parts from the good ones on average; use another rule")
+    crossing = float(ends[0, 1] + here / (here - there) * (ends[1, 1] - ends[0, 1]))
     return _unpromised(SEPARATION, crossing, None, scores)
 
 
@@ -214,7 +232,7 @@ RULES: Mapping[str, Rule] = {
         ),
         Rule(
             name=SEPARATION,
-            plainly="parts good from defective in the plane of mean and maximum; the station uses where that line crosses the good mean",
+            plainly="parts good from defective in the plane of mean and maximum; the station uses where it lies between the averages",
             source="Tayeh et al. 2020, linear support vector machine, C = 1e8",
             needs_defects=True,
             propose=_by_separation,

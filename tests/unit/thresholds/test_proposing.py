@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_inspect.config import DecisionRule, RegionRule
-from edge_inspect.thresholds.proposing import RULES, Scores, Wanted, rules_for
+from edge_inspect.thresholds.proposing import RULES, Scores, Wanted, parts_to_promise, rules_for
 
 RANDOM = np.random.default_rng(0)
 GOOD = tuple(RANDOM.gamma(4, size=60).tolist())
@@ -41,13 +41,17 @@ def test_sixty_good_parts_are_too_few_for_one_in_a_hundred_and_the_proposal_says
     assert RULES["quantile"].propose(Scores(good=GOOD), Wanted(rate=0.05)).carried
 
 
-def test_two_thresholds_that_may_each_reject_promise_the_sum_at_the_confidence_that_is_left():
-    decision = DecisionRule(regions=RegionRule())
-    proposal = RULES["quantile"].propose(Scores(good=GOOD, good_peaks=GOOD), Wanted(rate=0.1, decision=decision))
-    assert "With 95 % confidence" not in proposal.promise.split(".")[0]
-    assert "with 90 % confidence at most" in proposal.promise
-    looser = RULES["quantile"].propose(Scores(good=GOOD, good_peaks=GOOD), Wanted(rate=0.1, confidence=0.9, decision=decision))
-    assert "with 80 % confidence at most" in looser.promise
+def test_two_thresholds_that_may_each_reject_keep_the_promise_together():
+    scores, decision = Scores(good=GOOD, good_peaks=GOOD), DecisionRule(regions=RegionRule())
+    wanted = Wanted(rate=0.2, decision=decision)
+    proposal = RULES["quantile"].propose(scores, wanted)
+    assert proposal.carried
+    assert proposal.bound <= 0.2
+    assert "with 95 % confidence at most" in proposal.promise
+    assert parts_to_promise(scores, wanted) == 36
+    assert parts_to_promise(Scores(good=GOOD), wanted) == 14
+    by_regions = Wanted(rate=0.2, decision=DecisionRule(image_score=False, regions=RegionRule()))
+    assert parts_to_promise(scores, by_regions) == 14
 
 
 def test_the_tail_says_that_it_promises_nothing_and_what_a_promise_would_need():
@@ -71,7 +75,7 @@ def test_a_rule_chosen_on_its_own_parts_promises_nothing_and_says_what_it_does_t
     assert "of 3 good ones are rejected and" in proposal.promise
 
 
-def test_the_support_vector_machine_is_read_where_it_crosses_the_good_mean():
+def test_the_support_vector_machine_is_read_between_the_averages_of_both_sides():
     pytest.importorskip("sklearn", reason="scikit-learn is in the extra evaluate")
     random = np.random.default_rng(1)
     means = [tuple(random.normal(1.0, 0.01, count).tolist()) for count in (40, 15)]
