@@ -12,18 +12,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from edge_inspect.acceptance import ACCEPTANCE_FILE, Acceptance, Binding, accept, bind, demand_acceptance
-from edge_inspect.config import Locator, PluginBlock, Recipe, load_recipe
-from edge_inspect.datatypes import CellMask, Frame, Latency, Placement, Region, Scores, UInt8Image, Verdict
-from edge_inspect.decision import Limits, decide, is_finite, masked_score
-from edge_inspect.errors import CameraError, ConfigError
-from edge_inspect.geometry import locate, place, searched_cells
+from edge_inspect.config import PluginBlock, Recipe, load_recipe
+from edge_inspect.datatypes import Frame, Latency, Placement, Region, Scores, Verdict
+from edge_inspect.decision import decide, is_finite
 from edge_inspect.model_folder import ModelFolder, open_model_folder
 from edge_inspect.plugins import prepare, served
 from edge_inspect.protocols import Runtime
 from edge_inspect.regions import find_regions
+from edge_inspect.scoring import Scorer, limits_from, refuse_unmaskable
 from edge_inspect.service.machine import device
 from edge_inspect.thresholds import Thresholds, load_thresholds
 
@@ -51,7 +48,7 @@ class Finding:
     latency: Latency
 
 
-class Inspector:
+class Inspector(Scorer):
     """One recipe with its accepted engine and its thresholds.
 
     Attributes:
@@ -62,17 +59,17 @@ class Inspector:
     def __init__(
         self, *, recipe: Recipe, model: ModelFolder, thresholds: Thresholds, runtime: Runtime, acceptance: Acceptance, binding: Binding
     ) -> None:
-        self.recipe = recipe
-        self.model = model
-        self.thresholds = thresholds
+        super().__init__(recipe=recipe, model=model, runtime=runtime)
         self.acceptance = acceptance
         self.binding = binding
+        self.take_over(thresholds)
+
+    def take_over(self, thresholds: Thresholds) -> None:
+        """Hold every part from the next one on against these thresholds; they have been found to be for this engine and recipe."""
+        self.thresholds = thresholds
         self.calibration_id = thresholds.calibration_id  # a hash: taken once, not for every part
-        self.limits = Limits(image_threshold=thresholds.image_threshold, pixel_threshold=thresholds.pixel_threshold, rule=recipe.decision)
-        self._runtime = runtime
-        self._locator = recipe.locator
-        self._own_score = model.manifest.image_score == "own"
-        self._views: dict[tuple[int, int], tuple[Placement, CellMask]] = {}
+        self.binding = self.binding.model_copy(update={"calibration_id": self.calibration_id})
+        self.limits = limits_from(thresholds, self.recipe)
 
     def inspect(self, frame: Frame) -> Finding:
         """Place, infer, find and decide.
@@ -87,7 +84,7 @@ class Inspector:
         placed = time.monotonic_ns()
         scores = self._runtime.infer(frame.pixels, placement)
         inferred = time.monotonic_ns()
-        score = masked_score(scores, searched, own=self._own_score)
+        score = self.image_score(scores, searched)
         regions = find_regions(
             scores.map,
             pixel_threshold=self.limits.pixel_threshold,
@@ -115,57 +112,6 @@ class Inspector:
             ),
         )
 
-    def view(self, frame: Frame) -> tuple[Placement, CellMask]:
-        """Placement and searched cells (h, w): computed once for frames of one size, with a locator for each frame.
-
-        Raises:
-            CameraError: the frame has another size than the recipe is made for.
-            PartNotLocated: the recipe's locator finds no part, or none whose direction is clear.
-        """
-        height, width = frame.pixels.shape[:2]
-        if (width, height) not in self._views:
-            self._views[width, height] = self._view_of(width, height)
-        return self._views[width, height] if self._locator is None else self._located(frame.pixels, self._locator)
-
-    def rehearse(self) -> None:
-        """Inspect a black frame, so that no part pays for what is set up at first use.
-
-        Raises:
-            EngineError: the engine failed.
-        """
-        size = self.recipe.frame
-        region = self.recipe.region_of_interest
-        width, height = (size.width, size.height) if size else (640, 480)
-        if region is not None and size is None:
-            width, height = int(2 * (region.left + region.width)), int(2 * (region.top + region.height))
-        pixels = np.zeros((height, width, self.model.manifest.input.channels), np.uint8)
-        self._runtime.infer(pixels, self._placement(width, height))
-
-    def _view_of(self, width: int, height: int) -> tuple[Placement, CellMask]:
-        size = self.recipe.frame
-        if size is not None and (width, height) != (size.width, size.height):
-            raise CameraError(
-                f"the frame is {width} x {height}, the recipe is made for {size.width} x {size.height}; "
-                "set the camera's size, or correct `frame` in the recipe"
-            )
-        cells = self.model.manifest.score_map
-        try:
-            placement = self._placement(width, height)
-            return placement, searched_cells(placement, cells.width, cells.height, width, height, self.recipe.masks)
-        except ConfigError as error:
-            raise CameraError(f"a frame of {width} x {height} does not fit the recipe: {error}") from error
-
-    def _located(self, pixels: UInt8Image, locator: Locator) -> tuple[Placement, CellMask]:
-        """The view of one frame, whose size has been found to fit."""
-        image, cells = self.model.manifest.input, self.model.manifest.score_map
-        region, masks = self.recipe.region_of_interest, self.recipe.masks
-        placement = locate(pixels, region, locator, width=image.width, height=image.height, channels=image.channels)
-        return placement, searched_cells(placement, cells.width, cells.height, pixels.shape[1], pixels.shape[0], masks)
-
-    def _placement(self, width: int, height: int) -> Placement:
-        image = self.model.manifest.input
-        return place(width, height, self.recipe.region_of_interest, width=image.width, height=image.height, channels=image.channels)
-
 
 @contextmanager
 def open_inspector(recipe_file: Path, runtime: PluginBlock, *, base: Path, accepted_before: bool = False) -> Iterator[Inspector]:
@@ -184,7 +130,7 @@ def open_inspector(recipe_file: Path, runtime: PluginBlock, *, base: Path, accep
     """
     recipe = load_recipe(recipe_file)
     model = open_model_folder(recipe.engine)
-    _refuse_unmaskable(recipe_file, recipe, model)
+    refuse_unmaskable(recipe_file, recipe, model)
     thresholds = load_thresholds(recipe.thresholds, engine_sha256=model.engine_sha256, recipe_sha256=recipe.sha256)
     model, block = served(model, runtime)
     with prepare("runtimes", block, base=base, given={"model": model})() as opened:
@@ -195,11 +141,3 @@ def open_inspector(recipe_file: Path, runtime: PluginBlock, *, base: Path, accep
         inspector = Inspector(recipe=recipe, model=model, thresholds=thresholds, runtime=opened, acceptance=acceptance, binding=binding)
         inspector.rehearse()
         yield inspector
-
-
-def _refuse_unmaskable(recipe_file: Path, recipe: Recipe, model: ModelFolder) -> None:
-    if not recipe.masks.empty and recipe.decision.image_score and model.manifest.image_score == "own":
-        raise ConfigError(
-            f"{recipe_file}: masks: the engine {model.path.name} computes its image score over the whole image, so a mask "
-            "cannot apply to it; set decision.image_score to false and decide by regions, or remove the masks"
-        )

@@ -6,6 +6,7 @@ guessed: a file cut short, damaged, or with more than eight bits per channel is 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -94,6 +95,11 @@ def with_channels(pixels: UInt8Image, channels: Channels | None) -> UInt8Image:
 def rgb_from_bgr(decoded: npt.NDArray[Any]) -> UInt8Image:
     """What OpenCV decoded, (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA uint8, as read-only (H, W, C) grey or RGB."""
     return read_only(_in_rgb(decoded))
+
+
+def hash_pixels(pixels: UInt8Image) -> str:
+    """SHA-256 of a picture's shape and pixels: the same for the same picture, whatever file it came in."""
+    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
 def read_only(pixels: UInt8Image) -> UInt8Image:

@@ -12,6 +12,7 @@ from edge_inspect.cameras.pictures import read_picture
 from edge_inspect.config import Station, load_recipe, load_station
 from edge_inspect.datatypes import Frame
 from edge_inspect.errors import EdgeInspectError
+from edge_inspect.field.archive import output_path
 from edge_inspect.inspector import open_inspector
 from edge_inspect.outputs.database import find_inspection
 from edge_inspect.outputs.images import find_raw
@@ -46,8 +47,8 @@ def replay(station_file: Path, sequence: int) -> Replay:
     """
     settings = load_station(station_file)
     base = station_file.resolve().parent
-    then = _record(_path(settings, base, "database"), sequence)
-    picture = _picture(_path(settings, base, "images"), sequence)
+    then = _record(output_path(settings, base, "database"), sequence)
+    picture = _picture(output_path(settings, base, "images"), sequence)
     frame = Frame(
         pixels=read_picture(picture),
         sequence=sequence,
@@ -82,13 +83,6 @@ def _picture(images: Path, sequence: int) -> Path:
     if picture is None:
         raise EdgeInspectError(f"{images}: holds no raw frame of inspection {sequence}; it was not kept (`keep`, `raw`) or has been pruned")
     return picture
-
-
-def _path(settings: Station, base: Path, kind: str) -> Path:
-    for output in settings.outputs:
-        if output.kind == kind:
-            return base / str(output.options["path"])
-    raise EdgeInspectError(f"station {settings.name}: has no output of kind {kind}; replay needs the database and the raw images")
 
 
 def _recipe_of(settings: Station, then: dict[str, Any]) -> Path:

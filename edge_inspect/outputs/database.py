@@ -20,7 +20,7 @@ from pydantic import Field
 from edge_inspect.datatypes import Inspection
 from edge_inspect.errors import OutputError
 from edge_inspect.outputs.disk import FILE_MODE, lock, output_error
-from edge_inspect.outputs.history import count_by_verdict, find_inspection, last_sequence, recent
+from edge_inspect.outputs.history import count_by_verdict, find_inspection, inspections_since, last_sequence, recent
 from edge_inspect.outputs.records import STAGES, Record, record_from_inspection, utc_text
 from edge_inspect.outputs.schema import (
     COLUMNS,
@@ -33,7 +33,7 @@ from edge_inspect.outputs.schema import (
     version_of,
 )
 
-__all__ = ["Database", "count_by_verdict", "find_inspection", "last_sequence", "open_database", "recent"]
+__all__ = ["Database", "count_by_verdict", "find_inspection", "inspections_since", "last_sequence", "open_database", "recent"]
 
 _PRUNED_PER_INSERT = 20  # an old row goes with a new one, in its transaction: no pause for a big clean-up
 

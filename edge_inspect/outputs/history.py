@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from edge_inspect.datatypes import Verdict
 from edge_inspect.errors import OutputError
-from edge_inspect.outputs.records import STAGES, Record
+from edge_inspect.outputs.records import STAGES, Record, utc_text
 from edge_inspect.outputs.schema import COLUMNS, MIGRATIONS, REGION_COLUMNS, STAGE_COLUMNS, database_error, refuse_newer, version_of
 
 _READER_WAIT_S = 2.0
@@ -51,6 +52,16 @@ def recent(path: Path, count: int) -> list[Record]:
     return _select(path, "ORDER BY sequence DESC LIMIT ?", (count,))
 
 
+def inspections_since(path: Path, moment: datetime, *, verdicts: Sequence[str]) -> list[Record]:
+    """Inspections of these verdicts taken at or after a moment, oldest first, as `record_from_inspection` gave them.
+
+    Raises:
+        OutputError: there is no such file, it is damaged, or it is of another schema version.
+    """
+    marks = ", ".join("?" * len(verdicts))
+    return _select(path, f"WHERE taken_at >= ? AND verdict IN ({marks}) ORDER BY sequence", (utc_text(moment), *verdicts))
+
+
 def count_by_verdict(path: Path) -> dict[str, int]:
     """How many inspections stand there per verdict; every verdict has a key.
 
@@ -63,7 +74,7 @@ def count_by_verdict(path: Path) -> dict[str, int]:
     return counts
 
 
-def _select(path: Path, which: str, values: tuple[int, ...]) -> list[Record]:
+def _select(path: Path, which: str, values: tuple[int | str, ...]) -> list[Record]:
     with _reading_tables(path) as connection:
         names = ", ".join(COLUMNS + STAGE_COLUMNS)
         rows = connection.execute(f"SELECT {names} FROM inspections {which}", values).fetchall()  # noqa: S608 - own names only

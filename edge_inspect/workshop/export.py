@@ -29,9 +29,9 @@ from edge_inspect.errors import ConfigError, EngineError
 from edge_inspect.model_folder import Golden, ImageSize, ModelFolder
 from edge_inspect.protocols import Runtime
 from edge_inspect.runtimes.onnx_runtime import open_onnx
+from edge_inspect.thresholds.part_limits import PartLimits
 from edge_inspect.workshop.finishing import Described, Finished, Progress, finish, silent, trial_folder
 from edge_inspect.workshop.golden_frames import AGREEMENT
-from edge_inspect.workshop.limits import PartLimits
 from edge_inspect.workshop.onnx_check import gmacs, operators, refuse_unfit
 from edge_inspect.workshop.traced_graph import traced_graph
 from edge_inspect.workshop.trained_folder import Record, TrainedFolder, open_trained_folder, view_of

@@ -28,10 +28,11 @@ from edge_inspect.decision import masked_score
 from edge_inspect.errors import ConfigError
 from edge_inspect.model_folder import Golden, ImageSize, ModelFolder, Training, write_model_folder
 from edge_inspect.runtimes.reference import open_reference
-from edge_inspect.thresholds import Sample, Thresholds, save_thresholds
+from edge_inspect.thresholds import Sample, Thresholds
+from edge_inspect.thresholds.history import Change, put_in_force, who
+from edge_inspect.thresholds.part_limits import PartLimits, part_limits
 from edge_inspect.workshop.golden_frames import inference, make_golden
 from edge_inspect.workshop.good_images import Given, GoodImages
-from edge_inspect.workshop.limits import PartLimits, part_limits
 
 Parts = Sequence[Sequence[int]]
 """Indices of the held-out images, by physical part."""
@@ -134,7 +135,7 @@ def finish(
     agree(graph, golden, limits)
     model = _write(folder, graph, golden, size=good.size, described=described, others=others)
     thresholds = _thresholds(limits, scores, good.fingerprint(held_out), model, recipe)
-    save_thresholds(recipe.thresholds, thresholds)
+    put_in_force(recipe.thresholds, thresholds, _change(described, good, held_out))
     names = tuple(good.names[index] for index in held_out)
     return Finished(model=model, thresholds=thresholds, limits=limits, names=names, scores=scores)
 
@@ -213,6 +214,12 @@ def _write(
         created_at=datetime.now(timezone.utc),
         others=others or {},
     )
+
+
+def _change(described: Described, good: GoodImages, held_out: Sequence[int]) -> Change:
+    frames = tuple(good.hashes[index] for index in held_out)
+    reason = f"{described.family} made from {described.training.images} good images, threshold from {len(held_out)} held out"
+    return Change(action="made with the model", by=who(), reason=reason, good_frames=frames)
 
 
 def _thresholds(limits: PartLimits, scores: Sequence[float], fingerprint: str, model: ModelFolder, recipe: Recipe) -> Thresholds:

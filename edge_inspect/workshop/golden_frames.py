@@ -14,8 +14,8 @@ from edge_inspect.datatypes import Placement, Scores, UInt8Image
 from edge_inspect.errors import EngineError
 from edge_inspect.model_folder import Golden, ImageSize
 from edge_inspect.protocols import Runtime
+from edge_inspect.thresholds.part_limits import PartLimits
 from edge_inspect.workshop.good_images import GoodImages
-from edge_inspect.workshop.limits import PartLimits
 from edge_inspect.workshop.synthetic import plant_defect
 
 GOLDEN_GOOD = 4

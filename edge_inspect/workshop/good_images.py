@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge_inspect.cameras.pictures import read_picture
+from edge_inspect.cameras.pictures import hash_pixels, read_picture
 from edge_inspect.config import Recipe
 from edge_inspect.datatypes import CellMask, Placement, UInt8Image
 from edge_inspect.errors import CameraError, ConfigError, PartNotLocated
@@ -90,7 +90,7 @@ def place_good_images(images: Iterable[Given], recipe: Recipe, *, width: int, he
         except PartNotLocated as error:
             refused.append(f"{name}: {error}")
             continue
-        rows.append((name, warp(frame, placement), _hash(frame), placement))
+        rows.append((name, warp(frame, placement), hash_pixels(frame), placement))
     if first is None or len(rows) < fewest:
         raise ConfigError(_too_few(len(rows), refused))
     return GoodImages(
@@ -136,10 +136,6 @@ def _refuse_another_kind(name: str, frame: UInt8Image, first: UInt8Image, recipe
             f"{name}: is {width} x {height}, the first image {first.shape[1]} x {first.shape[0]}; a region of interest, a "
             "locator or masks need frames of one size"
         )
-
-
-def _hash(frame: UInt8Image) -> str:
-    return hashlib.sha256(repr(frame.shape).encode() + np.ascontiguousarray(frame).tobytes()).hexdigest()
 
 
 def _too_few(usable: int, refused: Sequence[str]) -> str:

@@ -22,13 +22,14 @@ from edge_inspect.datatypes import UInt8Image
 from edge_inspect.errors import ConfigError
 from edge_inspect.model_folder import ModelFolder, Training
 from edge_inspect.thresholds import Thresholds
+from edge_inspect.thresholds.order_statistics import Cut
 from edge_inspect.workshop.backbone import LEVELS, MULTIPLE, load_backbone
 from edge_inspect.workshop.finishing import Described, Progress, counted, finish, refuse_impossible_rate, silent
 from edge_inspect.workshop.golden_frames import refuse_another_answer
 from edge_inspect.workshop.good_images import Given, GoodImages, place_good_images
 from edge_inspect.workshop.graph import write_features, write_graph
 from edge_inspect.workshop.padim import GaussianFit, embedding
-from edge_inspect.workshop.splits import Cut, Split, split_parts
+from edge_inspect.workshop.splits import Split, split_parts
 
 DIMENSIONS = 100
 BLOCK = 2

@@ -6,8 +6,8 @@ import sys
 import pytest
 
 LINE = (
-    *("station", "inspector", "testing", "field.replay", "field.benchmark", "field.fake_plc"),
-    *("cli.run", "cli.check", "cli.status", "cli.replay", "cli.bench", "cli.fake_plc"),
+    *("station", "inspector", "testing", "field.replay", "field.calibration.calibration", "field.benchmark", "field.fake_plc"),
+    *("cli.run", "cli.check", "cli.status", "cli.replay", "cli.calibrate", "cli.calibrating", "cli.bench", "cli.fake_plc"),
 )
 
 

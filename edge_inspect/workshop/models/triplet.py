@@ -12,7 +12,7 @@ Deviations:
     - One network for one part, not one for eleven; early stop on held-out good images (`patience`; 0 gives the paper's fixed 40 epochs).
     - Without padding the map leaves out a rim of the image (481 cells where 512 would cover 1024 pixels): see `border`.
     - Mean and maximum are taken of the Gaussian-smoothed distances, as the map on the line is.
-    - The support vector machine is not fitted on test images, see `triplet_decision.py`; the default decision needs no defects.
+    - The support vector machine is not fitted on test images, see `thresholds/separation.py`; the default decision needs no defects.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from torch.nn import functional
 from torch.optim import Adam, Optimizer
 
 from edge_inspect.model_folder import ImageSize
+from edge_inspect.thresholds.separation import Features, fit_svm
 from edge_inspect.workshop.models.frames import GaussianFilter, maximum, planes_from_frames
 from edge_inspect.workshop.models.illumination import open_illumination
 from edge_inspect.workshop.models.initialise import xavier_uniform
 from edge_inspect.workshop.models.random_erasing import erased
 from edge_inspect.workshop.models.system import Batches, Prepared, SystemConfig
 from edge_inspect.workshop.models.triplet_config import TripletConfig, border, check
-from edge_inspect.workshop.models.triplet_decision import Features, fit_svm
 from edge_inspect.workshop.models.triplet_network import TripletNetwork, cut_patches, distances, grey_from_planes, triplet_loss
 from edge_inspect.workshop.synthetic import plant_defect
 

@@ -17,10 +17,10 @@ from edge_inspect.model_folder import Golden, open_model_folder
 from edge_inspect.runtimes.onnx_runtime import open_onnx
 from edge_inspect.runtimes.openvino_runtime import open_openvino
 from edge_inspect.thresholds import load_thresholds
+from edge_inspect.thresholds.order_statistics import upper_bound
 from edge_inspect.workshop import export as room
 from edge_inspect.workshop.export import Exported, allowed, export
 from edge_inspect.workshop.models.catalogue import CATALOGUE, configure
-from edge_inspect.workshop.splits import upper_bound
 from edge_inspect.workshop.trained_folder import open_trained_folder
 from edge_inspect.workshop.training import train
 

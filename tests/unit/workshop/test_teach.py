@@ -15,8 +15,8 @@ from edge_inspect.geometry import place
 from edge_inspect.model_folder import open_model_folder
 from edge_inspect.runtimes.onnx_runtime import open_onnx
 from edge_inspect.thresholds import load_thresholds
+from edge_inspect.thresholds.order_statistics import upper_bound
 from edge_inspect.workshop import golden_frames as room
-from edge_inspect.workshop.splits import upper_bound
 from edge_inspect.workshop.teach import Taught, teach
 
 pytestmark = pytest.mark.workshop

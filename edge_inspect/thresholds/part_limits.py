@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from edge_inspect.config import DecisionRule
-from edge_inspect.workshop.splits import Cut, cut
+from edge_inspect.thresholds.order_statistics import CONFIDENCE, Cut, cut
 
 ONE_EVENT = "k-th largest score of held-out good parts; the pixel threshold is the same, so NG by score and a region are one event"
 TWO_EVENTS = "k-th largest image score of held-out good parts; the pixel threshold likewise, from their largest cells"
@@ -39,7 +39,9 @@ class PartLimits:
         return min(_apart(image_score, self.image.threshold), _apart(peak, self.pixel.threshold))
 
 
-def part_limits(scores: Sequence[float], peaks: Sequence[float] | None, *, wanted: float, rule: DecisionRule) -> PartLimits:
+def part_limits(
+    scores: Sequence[float], peaks: Sequence[float] | None, *, wanted: float, rule: DecisionRule, confidence: float = CONFIDENCE
+) -> PartLimits:
     """Cut image scores and largest cells of the held-out parts.
 
     Args:
@@ -47,11 +49,12 @@ def part_limits(scores: Sequence[float], peaks: Sequence[float] | None, *, wante
         peaks: largest cell of each; None where that is the image score.
         wanted: false-reject rate to promise.
         rule: what the recipe lets decide.
+        confidence: how sure the promise is.
     """
-    image = cut(scores, wanted=wanted)
+    image = cut(scores, wanted=wanted, confidence=confidence)
     if peaks is None:
         return PartLimits(image=image, pixel=image, rule=ONE_EVENT, promise=image.promise, bound=image.bound)
-    pixel = cut(peaks, wanted=wanted)
+    pixel = cut(peaks, wanted=wanted, confidence=confidence)
     promise, bound = _promised(image, pixel, rule)
     return PartLimits(image=image, pixel=pixel, rule=TWO_EVENTS, promise=promise, bound=bound)
 
@@ -62,8 +65,9 @@ def _promised(image: Cut, pixel: Cut, rule: DecisionRule) -> tuple[str, float]:
     if not rule.image_score:
         return pixel.promise, pixel.bound
     both = min(1.0, image.bound + pixel.bound)
+    sure = f"{100 * (2 * image.confidence - 1):g} %"  # each may fail alone
     return (
-        f"Image score and regions each reject by their own threshold: with 90 % confidence at most {both:.2%} of good parts like "
+        f"Image score and regions each reject by their own threshold: with {sure} confidence at most {both:.2%} of good parts like "
         f"these are rejected by either. By the image score: {image.promise} By regions: {pixel.promise}",
         both,
     )

@@ -1,7 +1,7 @@
 """The line between good and defective in the plane of mean and maximum distance: a linear support vector machine.
 
 Source: Tayeh et al. 2020, section IV.E, figure 8, fits it on the test images. Here it is fitted on calibration images that are named:
-by `Triplet.settle` on the good training images and on defects drawn onto copies of them, never on test images. Errors count squared
+by the triplet system on the good training images and on defects drawn onto copies of them, never on test images. Errors count squared
 (the paper's solver counts them plainly): with its C of 1e8 and clouds that overlap the plain one does not end, and what it has after
 200,000 iterations points from defective to good. Where the clouds do not touch, both are the same hard margin.
 """
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+PENALTY = 1e8
+"""C of the paper: nearly a hard margin."""
 
 TOLERANCE = 1e-8
 MOST_ITERATIONS = 10_000
@@ -28,6 +31,10 @@ class Separation:
     mean_weight: float
     maximum_weight: float
     bias: float
+
+    def scores(self, features: Features) -> npt.NDArray[np.float64]:
+        """The score (n,) of each mean and maximum (n, 2)."""
+        return np.asarray(features @ [self.mean_weight, self.maximum_weight] + self.bias)
 
 
 def fit_svm(good: Features, defective: Features, *, penalty: float) -> Separation:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from edge_inspect.errors import ConfigError
-from edge_inspect.thresholds import Sample, Thresholds, load_thresholds, save_thresholds
+from edge_inspect.thresholds import RegionLimits, Sample, Thresholds, load_thresholds, save_thresholds
 
 ENGINE, RECIPE = "e" * 64, "a" * 64
 MADE = Thresholds(
@@ -112,6 +112,15 @@ def test_a_bound_need_not_be_known(saved):
 def test_thresholds_that_are_no_numbers_are_never_made():
     with pytest.raises(ValidationError, match="finite number"):
         Thresholds(**(MADE.model_dump() | {"image_threshold": float("nan")}))
+
+
+def test_thresholds_without_region_limits_have_the_id_and_the_text_they_had_before_there_were_any(saved):
+    assert MADE.calibration_id == "75d4113d2b88"
+    assert "region_limits" not in saved.read_text()
+    limited = MADE.model_copy(update={"region_limits": RegionLimits(min_area_px=12.5)})
+    save_thresholds(saved, limited)
+    assert load(saved) == limited
+    assert limited.calibration_id != MADE.calibration_id
 
 
 def test_saving_replaces_the_old_file_and_leaves_nothing_beside_it(saved):

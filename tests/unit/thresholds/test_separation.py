@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
 
-from edge_inspect.workshop.models.triplet_decision import fit_svm
+from edge_inspect.thresholds.separation import fit_svm
 
-pytestmark = pytest.mark.torch
+roc_auc_score = pytest.importorskip("sklearn.metrics", reason="scikit-learn is in the extra evaluate").roc_auc_score
 
 
 def test_the_separation_of_two_clouds_points_from_good_to_defective() -> None:
@@ -23,7 +22,7 @@ def test_the_separation_of_clouds_that_overlap_ends_and_still_points_the_right_w
     good = random.normal((1.0, 2.0), 0.3, (100, 2))
     defective = random.normal((1.0, 2.6), 0.3, (100, 2))
     found = fit_svm(good, defective, penalty=1e8)
-    scores = np.concatenate([good, defective]) @ [found.mean_weight, found.maximum_weight] + found.bias
+    scores = found.scores(np.concatenate([good, defective]))
     assert roc_auc_score([0] * 100 + [1] * 100, scores) > 0.85
 
 

@@ -25,10 +25,20 @@ class Sample(BaseModel):
     maximum: float
 
 
+class RegionLimits(BaseModel):
+    """Regions smaller or fainter than this do not count, whatever less the recipe asks for: good parts have such ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    min_area_px: float = Field(ge=0)
+    min_peak: float | None = None
+
+
 class Thresholds(BaseModel):
     """What stands in `thresholds.json`. Scores are in engine units.
 
-    `promise` is the sentence a person may rely on, with its bound; it never says more than the sample carries.
+    `promise` is the sentence a person may rely on, with its bound; it never says more than the sample carries. `region_limits` are
+    there only where they were learnt; without them the file is what it was before there were any.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -44,11 +54,16 @@ class Thresholds(BaseModel):
     sample: Sample
     made_at: AwareDatetime
     software: str
+    region_limits: RegionLimits | None = None
 
     @property
     def calibration_id(self) -> str:
         """Short name of exactly these thresholds, for records."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        return hashlib.sha256(self.written()).hexdigest()[:12]
+
+    def written(self, *, indent: int | None = None) -> bytes:
+        """The thresholds as JSON, without a line end."""
+        return self.model_dump_json(indent=indent, exclude={"region_limits"} if self.region_limits is None else None).encode()
 
 
 def load_thresholds(path: Path, *, engine_sha256: str, recipe_sha256: str) -> Thresholds:
@@ -57,15 +72,33 @@ def load_thresholds(path: Path, *, engine_sha256: str, recipe_sha256: str) -> Th
     Raises:
         ConfigError: unreadable, or made for another engine or recipe (both hashes, and what to do).
     """
+    thresholds = read_thresholds(path)
+    refuse_another(path, thresholds, engine_sha256=engine_sha256, recipe_sha256=recipe_sha256)
+    return thresholds
+
+
+def read_thresholds(path: Path) -> Thresholds:
+    """Read the thresholds, whatever they were made for.
+
+    Raises:
+        ConfigError: unreadable.
+    """
     try:
-        thresholds = Thresholds.model_validate_json(path.read_bytes(), strict=True)
+        return Thresholds.model_validate_json(path.read_bytes(), strict=True)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}; teach the part, or calibrate it") from error
     except ValidationError as error:
         raise ConfigError(f"{path}: not thresholds of this version: {first_mistake(error)}; calibrate the part") from error
+
+
+def refuse_another(path: Path, thresholds: Thresholds, *, engine_sha256: str, recipe_sha256: str) -> None:
+    """Refuse thresholds made for another engine or recipe than these.
+
+    Raises:
+        ConfigError: with both hashes, and what to do.
+    """
     _refuse_another(path, "engine", made_for=thresholds.engine_sha256, running=engine_sha256)
     _refuse_another(path, "recipe", made_for=thresholds.recipe_sha256, running=recipe_sha256)
-    return thresholds
 
 
 def save_thresholds(path: Path, thresholds: Thresholds) -> None:
@@ -76,7 +109,7 @@ def save_thresholds(path: Path, thresholds: Thresholds) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, (thresholds.model_dump_json(indent=2) + "\n").encode())
+        replace_file(path, thresholds.written(indent=2) + b"\n")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
 

@@ -1,0 +1,172 @@
+"""What `edge-inspect calibrate` says: the proposal as a table, the history, and where it works."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_inspect.config import DEFAULT_RUNTIME, PluginBlock, Station, load_recipe, load_station
+from edge_inspect.errors import ConfigError
+from edge_inspect.field.calibration.apply import take_back
+from edge_inspect.field.calibration.calibration import Calibration, rule_rows
+from edge_inspect.field.calibration.preview import Rate
+from edge_inspect.scoring import open_scorer
+from edge_inspect.thresholds.history import Entry, complaint, differences, find_entry, read_history
+from edge_inspect.thresholds.proposing import Proposal
+
+NAMED = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where is calibrated: a recipe, the runtime that opens its engine, and the station, if there is one."""
+
+    recipe: Path
+    runtime: PluginBlock
+    base: Path
+    station: Station | None
+
+
+def place_from(arguments: argparse.Namespace) -> Place:
+    """Read the station file, or take the recipe alone.
+
+    Raises:
+        ConfigError: the station file is wrong, or has no such job.
+    """
+    if arguments.recipe is not None:
+        runtime = PluginBlock(kind=arguments.runtime or DEFAULT_RUNTIME)
+        return Place(recipe=arguments.recipe, runtime=runtime, base=arguments.recipe.resolve().parent, station=None)
+    station = load_station(arguments.station)
+    runtime = station.runtime if arguments.runtime is None else PluginBlock(kind=arguments.runtime)
+    recipe = _job_recipe(station, arguments.station, arguments.job)
+    return Place(recipe=recipe, runtime=runtime, base=arguments.station.resolve().parent, station=station)
+
+
+def _job_recipe(station: Station, file: Path, job: int | None) -> Path:
+    if job is None:
+        return station.recipe
+    if job not in station.jobs:
+        raise ConfigError(f"{file}: has no job {job}; it has {', '.join(map(str, sorted(station.jobs))) or 'none'}")
+    return station.jobs[job]
+
+
+def lines(found: Calibration, applied: Entry | None, *, asked: bool) -> Iterator[str]:
+    """The proposal in words and figures."""
+    seen, new = found.preview, found.proposed.thresholds
+    counts = f"{len(found.parts.good)} good parts, {len(found.parts.defective)} defective, {len(seen.stored)} stored"
+    yield f"part         {found.part}: {counts}"
+    yield from (f"left out     {reason}" for reason in found.parts.left_out[:NAMED])
+    if len(found.parts.left_out) > NAMED:
+        yield f"left out     and {len(found.parts.left_out) - NAMED} more"
+    yield from (f"know         {told}" for told in found.parts.told)
+    yield f"highest      {', '.join(f'{part.name} {part.score:.3f}' for part in found.highest[:3])}: look whether they are good"
+    yield f"{'':24}{'old':>26}{'new':>26}"
+    old_image, old_pixel = (None, None) if seen.old is None else (seen.old.image_threshold, seen.old.pixel_threshold)
+    yield _row("image threshold", _figure(old_image), _figure(new.image_threshold))
+    yield _row("pixel threshold", _figure(old_pixel), _figure(new.pixel_threshold))
+    has_old = seen.old is not None
+    yield _row("good parts rejected", _rate(seen.false_rejects(old=True)) if has_old else "", _rate(seen.false_rejects()))
+    yield _row("defective parts passed", _rate(seen.escapes(old=True)) if has_old else "", _rate(seen.escapes()))
+    yield _row("stored parts rejected", _rate(seen.rejects(old=True)) if has_old else "", _rate(seen.rejects()))
+    if found.no_old:
+        yield f"old          none to compare with: {found.no_old}"
+    yield from _flip_lines(found)
+    yield from (_rule_line(name, one) for name, one in rule_rows(found)[1:])
+    yield f"rule         {found.proposed.proposal.described}"
+    yield f"promise      {found.proposed.proposal.promise}"
+    yield _outcome(found, applied, asked=asked)
+
+
+def _flip_lines(found: Calibration) -> Iterator[str]:
+    flips = found.preview.flips
+    if found.preview.old is None:
+        return
+    yield f"flips        {len(flips)} verdicts of {len(found.preview.labelled) + len(found.preview.stored)}"
+    for one in flips[:NAMED]:
+        assert one.before is not None
+        yield f"             {one.part.name}: {one.before.value} becomes {one.after.value}, score {one.part.score:.3f}"
+    if len(flips) > NAMED:
+        yield f"             and {len(flips) - NAMED} more (--report FILE shows pictures, --json names all)"
+
+
+def _outcome(found: Calibration, applied: Entry | None, *, asked: bool) -> str:
+    if applied is not None:
+        return f"in force     as #{applied.number}, {applied.thresholds.calibration_id}; a running station takes it over between two parts"
+    if found.proposed.refusal:
+        return f"{'REFUSED' if asked else 'not enough':12} {found.proposed.refusal}"
+    return "unchanged    put it in force with --apply --reason TEXT"
+
+
+def _rule_line(name: str, one: Proposal | str) -> str:
+    return f"other rule   {name:9} {one if isinstance(one, str) else f'{one.image_threshold:.4g}: {one.promise}'}"
+
+
+def _row(name: str, old: str, new: str) -> str:
+    return f"{name:24}{old:>26}{new:>26}"
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
+
+
+def _rate(rate: Rate) -> str:
+    return f"{rate.seen}/{rate.parts} ({rate.low:.1%} to {rate.high:.1%})" if rate.parts else "-"
+
+
+def show_history(place: Place, *, as_json: bool) -> int:
+    """Print every entry; 1 where what stands in force is not the last one.
+
+    Raises:
+        ConfigError: the history is not as it was written.
+    """
+    path = load_recipe(place.recipe).thresholds
+    entries = read_history(path)
+    wrong = complaint(path, entries)
+    if as_json:
+        rows = [{**entry.model_dump(mode="json"), "calibration_id": entry.thresholds.calibration_id} for entry in entries]
+        print(json.dumps({"entries": rows, "complaint": wrong}))
+    else:
+        print("\n".join([*map(_entry_line, entries), *([f"BEWARE       {wrong}"] if wrong else [])] or [f"{path}: has no history yet"]))
+    return 1 if wrong else 0
+
+
+def show_difference(place: Place, one: str, other: str, *, as_json: bool) -> int:
+    """Print what differs between two entries.
+
+    Raises:
+        ConfigError: the history is not as it was written, or has no such entry.
+    """
+    entries = read_history(load_recipe(place.recipe).thresholds)
+    before, after = find_entry(entries, one), find_entry(entries, other)
+    changed = differences(before, after)
+    if as_json:
+        print(json.dumps({key: list(values) for key, values in changed.items()}))
+    else:
+        print("\n".join(f"{key:24} {old} -> {new}" for key, (old, new) in changed.items()) or "the same thresholds")
+    return 0
+
+
+def take_back_and_tell(place: Place, name: str, *, reason: str, as_json: bool) -> int:
+    """Put an earlier entry in force again.
+
+    Raises:
+        ConfigError: no reason, no such entry, or one for another engine or recipe.
+        EngineError: the engine does not agree with its golden frames under it.
+    """
+    earlier = find_entry(read_history(load_recipe(place.recipe).thresholds), name)
+    with open_scorer(place.recipe, place.runtime, base=place.base) as scorer:
+        entry = take_back(scorer, earlier, reason=reason, kind=place.runtime.kind)
+    print(json.dumps(entry.model_dump(mode="json")) if as_json else _entry_line(entry))
+    return 0
+
+
+def _entry_line(entry: Entry) -> str:
+    thresholds, change = entry.thresholds, entry.change
+    return (
+        f"#{entry.number:<4} {entry.at:%Y-%m-%d %H:%M} {change.by}: {change.action}, {change.reason} "
+        f"[{thresholds.calibration_id}: image {thresholds.image_threshold:.4g}, pixel {thresholds.pixel_threshold:.4g}, "
+        f"{thresholds.sample.images} good parts, engine {thresholds.engine_sha256[:12]}]"
+    )

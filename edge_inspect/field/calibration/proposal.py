@@ -1,0 +1,131 @@
+"""From a sample to new thresholds, and what may not be proposed."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.util import find_spec
+
+import numpy as np
+
+from edge_inspect import __version__
+from edge_inspect.errors import ConfigError
+from edge_inspect.field.calibration.parts import Parts
+from edge_inspect.scoring import Scorer
+from edge_inspect.thresholds import Sample, Thresholds
+from edge_inspect.thresholds.order_statistics import parts_needed
+from edge_inspect.thresholds.proposing import RULES, Proposal, Rule, Scores, Wanted, parts_to_promise, rules_for
+
+FEWEST = 10
+"""Fewer good parts than this say too little about how good parts differ."""
+
+MOST = 0.5
+"""A promise of more false rejects than this is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proposed:
+    """What is proposed.
+
+    Attributes:
+        thresholds: ready to be put in force.
+        proposal: of the rule that was asked for.
+        others: what the other rules would propose; the reason where one cannot.
+        refusal: why these thresholds may not be put in force; "" where they may.
+    """
+
+    thresholds: Thresholds
+    proposal: Proposal
+    others: dict[str, Proposal | str]
+    refusal: str
+
+
+def propose(scorer: Scorer, parts: Parts, *, rule: str, wanted: Wanted) -> Proposed:
+    """Ask a rule, and beside it all others that this sample can be given to.
+
+    Raises:
+        ConfigError: too few parts, an unknown rule, or one that this sample is not for.
+    """
+    _refuse_impossible(parts, wanted)
+    scores = parts.scores(own=scorer.own_score)
+    named = _rule(rule, scores)
+    try:
+        proposal = named.propose(scores, wanted)
+    except ValueError as error:
+        raise ConfigError(f"--rule {rule}: {error}") from error
+    return Proposed(
+        thresholds=_thresholds(scorer, parts, proposal),
+        proposal=proposal,
+        others={name: _tried(other, scores, wanted) for name, other in rules_for(scores).items() if name != rule},
+        refusal=_refusal(proposal, scores, wanted),
+    )
+
+
+def _refuse_impossible(parts: Parts, wanted: Wanted) -> None:
+    if not 0 < wanted.rate <= MOST or not 0.5 <= wanted.confidence < 1:
+        raise ConfigError(
+            f"--false-rejects {wanted.rate:g} --confidence {wanted.confidence:g}: wanted above 0 and at most {MOST}, and 0.5 to below 1"
+        )
+    if len(parts.good) < FEWEST:
+        needed = parts_needed(wanted.rate, wanted.confidence)
+        raise ConfigError(
+            f"{len(parts.good)} usable good parts, {FEWEST} or more are needed, and {needed} to promise {wanted.rate:.2%}"
+            + ("; left out: " + "; ".join(parts.left_out[:5]) if parts.left_out else "")
+        )
+
+
+def _rule(name: str, scores: Scores) -> Rule:
+    rule = RULES[name]
+    if rule.needs_defects and not scores.defective:
+        raise ConfigError(f"--rule {name}: weighs good parts against defective ones, and there are none; give --bad DIR")
+    if rule.package is not None and find_spec(rule.package) is None:
+        raise ConfigError(f"--rule {name}: needs scikit-learn, which is not installed: pip install 'edge-inspect[evaluate]'")
+    return rule
+
+
+def _tried(rule: Rule, scores: Scores, wanted: Wanted) -> Proposal | str:
+    try:
+        return rule.propose(scores, wanted)
+    except ValueError as error:
+        return str(error)
+
+
+def _refusal(proposal: Proposal, scores: Scores, wanted: Wanted) -> str:
+    if proposal.carried:
+        return ""
+    if proposal.bound is None:
+        return "the highest good scores do not fit the tail that this rule draws; use another rule, or more good parts"
+    good, needed = len(scores.good), parts_to_promise(scores, wanted)
+    return (
+        f"{good} good parts carry a promise of {proposal.bound:.2%}, not of {wanted.rate:.2%}; bring {needed} or more, or ask for what "
+        f"they carry: --false-rejects {_rounded_up(proposal.bound):g}"
+    )
+
+
+def _rounded_up(rate: float) -> float:
+    """The rate in thousandths, not below."""
+    return float(np.ceil(rate * 1000) / 1000)
+
+
+def _thresholds(scorer: Scorer, parts: Parts, proposal: Proposal) -> Thresholds:
+    good = [part.score for part in parts.good]
+    return Thresholds(
+        image_threshold=proposal.image_threshold,
+        pixel_threshold=proposal.pixel_threshold,
+        engine_sha256=scorer.model.engine_sha256,
+        recipe_sha256=scorer.recipe.sha256,
+        rule=proposal.described,
+        promise=proposal.promise,
+        false_reject_bound=proposal.bound,
+        sample=Sample(
+            images=len(good), fingerprint=_fingerprint(parts), minimum=min(good), median=float(np.median(good)), maximum=max(good)
+        ),
+        made_at=datetime.now(timezone.utc),
+        software=f"edge-inspect {__version__}",
+    )
+
+
+def _fingerprint(parts: Parts) -> str:
+    """Hash over the sorted hashes of the good frames; of a part without a frame its number stands for it."""
+    return hashlib.sha256("".join(sorted(part.sha256 or part.name for part in parts.good)).encode()).hexdigest()
