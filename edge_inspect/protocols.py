@@ -32,6 +32,15 @@ class Camera(Protocol):
 
 
 @runtime_checkable
+class MayBeAway(Protocol):
+    """What a camera may offer beside `grab`, where it connects by itself: the station is Ready only once it is there."""
+
+    @property
+    def away(self) -> str:
+        """Why the camera is not there now, in one sentence; "" while it is."""
+
+
+@runtime_checkable
 class Runtime(Protocol):
     """An opened engine."""
 

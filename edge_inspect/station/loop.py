@@ -16,7 +16,7 @@ from edge_inspect.config import Station as Settings
 from edge_inspect.datatypes import Frame, Inspection, PlcRequest, RequestKind
 from edge_inspect.errors import CameraError, EdgeInspectError, FrameLost, PlcError
 from edge_inspect.inspector import Inspector, open_inspector
-from edge_inspect.protocols import Camera, Output, Plc
+from edge_inspect.protocols import Camera, MayBeAway, Output, Plc
 from edge_inspect.service.live import LiveStatus
 from edge_inspect.service.sequence import Sequence
 from edge_inspect.station.delivery import Delivery
@@ -65,17 +65,30 @@ class Station:
         follow = self._follow_plc if self._settings.trigger == "plc" else self._follow_camera
         self._show_what_serves()
         self._plc.answer(PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=time.monotonic_ns(), job=self._job), job=self._job)
-        self._status.state("ready")
-        self._plc.ready(True)
         try:
+            if self._camera_is_up(stop):
+                self._plc.ready(True)
+                self._status.state("ready")
             while not stop.is_set():
                 follow()
                 self._status.beat()
         finally:
             self._plc.ready(False, "the station is stopping")
+            self._status.state("stopping")
             self._serve_what_is_asked()
             self._opened.close()
             self._status.state("stopped")
+
+    def _camera_is_up(self, stop: Event) -> bool:
+        """Wait for a camera that connects by itself; False where `stop` came first."""
+        while isinstance(self._camera, MayBeAway) and (reason := self._camera.away):
+            self._delivery.alarm("camera", reason)
+            self._serve_what_is_asked()
+            self._status.beat()
+            if stop.wait(IDLE_S):
+                return False
+        self._delivery.alarm("camera", "")
+        return True
 
     # where parts come from
 
