@@ -22,6 +22,7 @@ from edge_inspect.plc.handshake import Emitted, Handshake
 from edge_inspect.plc.modbus_server import ModbusServer
 from edge_inspect.plc.registers import decode_control, encode_status
 from edge_inspect.plc.signals import Counters
+from edge_inspect.protocols import Told
 
 MS_NS = 1_000_000
 Port = Annotated[int, Field(ge=0, le=65_535)]
@@ -87,6 +88,11 @@ class ModbusPlc:
         if is_ready is not self._is_ready:
             logger.info("ready" if is_ready else "not ready: %s", *() if is_ready else (reason or "no reason given",))
         self._is_ready = is_ready
+
+    def announce_to(self, told: Told) -> None:
+        """Call `told` for each result from here on, before the PLC can read it."""
+        with self._changed:
+            self._handshake.announce = told
 
     def poll(self, timeout_s: float) -> PlcRequest | None:
         """Wait for the next request of the PLC; None when there was none within `timeout_s` [s].

@@ -21,6 +21,7 @@ from edge_inspect.service.live import LiveStatus
 from edge_inspect.service.sequence import Sequence
 from edge_inspect.station.delivery import Delivery
 from edge_inspect.station.inspections import Trigger, fault, inspection_from_finding, trigger_from_request
+from edge_inspect.station.promised import Promised
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Station:
         outputs: Several[tuple[str, Output]],
         status: LiveStatus,
         sequence: Sequence,
+        promised: Promised | None = None,
     ) -> None:
         self._settings = settings
         self._camera = camera
@@ -54,7 +56,7 @@ class Station:
         self._inspector = self._opened.enter_context(inspector)
         self._plc = plc
         self._status = status
-        self._delivery = Delivery(plc=plc, outputs=outputs, status=status)
+        self._delivery = Delivery(plc=plc, outputs=outputs, status=status, promised=promised or Promised(None, station=settings.name))
         self._sequence = sequence
         self._deadline_ns = int(settings.deadline_ms * 1e6)
         self._seen: int | None = None
@@ -119,7 +121,7 @@ class Station:
 
     def _serve(self, request: PlcRequest) -> None:
         if request.kind is RequestKind.TRIGGER:
-            trigger = trigger_from_request(request, sequence=self._count())
+            trigger = self._noted(trigger_from_request(request, sequence=self._count()))
             self._delivery.deliver(self._expose(trigger), trigger)
         elif request.kind is RequestKind.MISSED:
             trigger = trigger_from_request(request, sequence=self._count())
@@ -163,7 +165,12 @@ class Station:
         """One part that the camera saw by itself."""
         deadline_ns = exposed_ns + self._deadline_ns
         acquisition = self._plc.begin(deadline_ns)
-        return Trigger(sequence=self._count(), acquisition=acquisition, received_ns=exposed_ns, deadline_ns=deadline_ns)
+        return self._noted(Trigger(sequence=self._count(), acquisition=acquisition, received_ns=exposed_ns, deadline_ns=deadline_ns))
+
+    def _noted(self, trigger: Trigger) -> Trigger:
+        """What is recorded of this part should the station be killed now."""
+        self._delivery.expect(fault(trigger, self._inspector, "the station ended before the verdict stood"))
+        return trigger
 
     def _fault_gap(self, arrived: int) -> None:
         """A gap in the camera's count is so many parts that nobody saw."""
