@@ -7,10 +7,10 @@ context manager, and one entry point in its own setup.cfg (`edge_inspect.cameras
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Protocol, runtime_checkable
 
-from edge_inspect.datatypes import Frame, Inspection, Placement, PlcRequest, Scores, UInt8Image
+from edge_inspect.datatypes import Frame, Inspection, Placement, PlcRequest, Scores, UInt8Image, Verdict
 
 
 @runtime_checkable
@@ -30,6 +30,15 @@ class Camera(Protocol):
             FrameLost: a part was exposed but its frame is lost or unreadable. The next call goes on with the next part.
             CameraError: the camera is away. The call may be repeated; the camera reconnects by itself.
         """
+
+
+@runtime_checkable
+class MayBeAway(Protocol):
+    """What a camera may offer beside `grab`, where it connects by itself: the station is Ready only once it is there."""
+
+    @property
+    def away(self) -> str:
+        """Why the camera is not there now, in one sentence; "" while it is."""
 
 
 @runtime_checkable
@@ -70,6 +79,30 @@ class Output(Protocol):
         Raises:
             OutputError: it was not recorded, with the reason. The next call tries again from scratch.
         """
+
+
+@runtime_checkable
+class Remembers(Output, Protocol):
+    """What an output may offer beside `emit`: after a crash it is given what it does not hold yet, and nothing twice."""
+
+    def holds(self, sequence: int) -> bool:
+        """Whether the inspection of this count is recorded.
+
+        Raises:
+            OutputError: nobody can say, with the reason.
+        """
+
+
+Told = Callable[[int, Verdict, str], None]
+"""Called with acquisition, verdict and why, in whatever thread a result is made; returns at once and raises nothing."""
+
+
+@runtime_checkable
+class Announces(Protocol):
+    """What a PLC wire may offer: it says each of its results before the PLC can see it, also those that it makes by itself."""
+
+    def announce_to(self, told: Told) -> None:
+        """Call `told` for each result from here on, just before it is shown."""
 
 
 @runtime_checkable

@@ -81,6 +81,11 @@ class Mailbox:
         return self._dropped
 
     @property
+    def away(self) -> str:
+        """Why the source is not there now; "" while it is."""
+        return self._away
+
+    @property
     def over(self) -> bool:
         """Whether the source has ended and the last frame was taken."""
         return self._over and not self._items

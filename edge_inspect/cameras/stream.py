@@ -59,6 +59,11 @@ class StreamCamera:
         self._name, self._mailbox = name, mailbox
 
     @property
+    def away(self) -> str:
+        """Why the source is not there now, in one sentence; "" while it is."""
+        return self._mailbox.away
+
+    @property
     def dropped(self) -> int:
         """Frames captured but never given to the line."""
         return self._mailbox.dropped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import faulthandler
 import signal
 import threading
 from pathlib import Path
@@ -25,6 +26,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from edge_inspect.station import open_station
 
+    faulthandler.enable()  # systemd's watchdog ends a hung station with SIGABRT: the log then says where it hung
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())

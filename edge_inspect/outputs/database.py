@@ -106,6 +106,16 @@ class Database:
         with self._told(f"inspection {inspection.sequence} was not recorded"):
             self._insert(self._open_connection(), record)
 
+    def holds(self, sequence: int) -> bool:
+        """Whether an inspection of this count stands there.
+
+        Raises:
+            OutputError: the file cannot be read.
+        """
+        with self._told(f"inspection {sequence} cannot be looked for"):
+            found = self._open_connection().execute("SELECT 1 FROM inspections WHERE sequence = ?", (sequence,))
+            return found.fetchone() is not None
+
     def _insert(self, connection: sqlite3.Connection, record: Record) -> None:
         try:
             with transaction(connection):

@@ -25,6 +25,7 @@ from edge_inspect.outputs.records import record_from_inspection
 CURRENT_FILE = "inspections.jsonl"
 _ROTATED = re.compile(r"inspections-(\d{6,})\.jsonl")
 _BLOCK = 1 << 16
+_LOOKED_THROUGH = 1 << 20
 
 _log = logging.getLogger(__name__)
 
@@ -104,6 +105,22 @@ class JsonLines:
             self.close()  # the next call opens the file again, and cuts what does not count
             raise output_error(self._path, f"inspection {inspection.sequence} was not logged", error) from error
 
+    def holds(self, sequence: int) -> bool:
+        """Whether an inspection of this count stands among the newest lines (a megabyte of this file and of the one before).
+
+        Raises:
+            OutputError: the log cannot be read.
+        """
+        wanted = f'"sequence": {int(sequence)}, '.encode("ascii")
+        try:
+            return any(wanted in line for file in self._newest_files() for line in _last_lines(file))
+        except OSError as error:
+            raise output_error(self._path, f"inspection {sequence} cannot be looked for", error) from error
+
+    def _newest_files(self) -> list[Path]:
+        aside = sorted(self._put_aside())[-1:]
+        return [self._path, *(self._folder / f"inspections-{number:06d}.jsonl" for number in aside)]
+
     def _append(self, line: bytes) -> None:
         file = self._opened()
         size = os.fstat(file).st_size
@@ -164,6 +181,12 @@ class JsonLines:
     def _put_aside(self) -> list[int]:
         """Numbers of the files put aside. They order the files, not a clock: an edge box may boot in 1970."""
         return [int(match[1]) for file in self._folder.iterdir() if (match := _ROTATED.fullmatch(file.name))]
+
+
+def _last_lines(path: Path) -> list[bytes]:
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _LOOKED_THROUGH))
+        return file.read().split(b"\n")
 
 
 def _end_of_last_line(file: int, size: int) -> int:

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
 from edge_inspect import __version__
-from edge_inspect.datatypes import Inspection, Latency, Region
+from edge_inspect.datatypes import Inspection, Latency, Region, Verdict
 
 Record: TypeAlias = dict[str, Any]
 """An inspection as JSON has it; the keys are those of `record_from_inspection`."""
@@ -57,6 +57,23 @@ def record_from_inspection(inspection: Inspection, *, station: str) -> Record:
         "latency_ms": _milliseconds(inspection.latency),
         "regions": [_region(region) for region in inspection.regions],
     }
+
+
+def inspection_from_record(record: Record) -> Inspection:
+    """The inspection that a record was made from, without its evidence.
+
+    Raises:
+        KeyError, TypeError, ValueError: it is no record.
+    """
+    plain = ("sequence", "acquisition", "part_id", "reason", "score", "threshold", "recipe", "engine_sha256", "calibration_id")
+    spent = {stage: round(float(ms) * 1e6) for stage, ms in record["latency_ms"].items() if stage != "verdict"}
+    return Inspection(
+        **{key: record[key] for key in plain},
+        taken_at=datetime.fromisoformat(record["taken_at"]),
+        verdict=Verdict(record["verdict"]),
+        regions=tuple(Region(**region) for region in record["regions"]),
+        latency=Latency(**spent),
+    )
 
 
 def utc_text(moment: datetime) -> str:

@@ -12,11 +12,12 @@ from __future__ import annotations
 
 import enum
 from collections import deque
+from collections.abc import Callable
 
 from edge_inspect.datatypes import Inspection, PlcRequest, RequestKind, Verdict
 from edge_inspect.plc.command import Asked, JobCommand
 from edge_inspect.plc.results import ResultQueue
-from edge_inspect.plc.signals import Control, Counters, OfflineReason, Result, Status, Trouble, result_from_inspection
+from edge_inspect.plc.signals import TROUBLE_MEANING, Control, Counters, OfflineReason, Result, Status, Trouble, result_from_inspection
 
 LAST_ACQUISITION = 65_535
 SECOND_NS = 1_000_000_000
@@ -57,6 +58,8 @@ class Handshake:
         self._trigger_ack = self._missed = self._completed_toggle = self._exposed = False
         self._command = JobCommand()
         self._trouble = Trouble.NONE
+        self.announce: Callable[[int, Verdict, str], None] | None = None
+        """Called with each result before it can be shown."""
 
     # ---- the PLC's side ----
 
@@ -220,6 +223,8 @@ class Handshake:
 
     def _close(self, result: Result) -> None:
         """The only place where a result is made."""
+        if self.announce is not None and result.verdict is not None:
+            self.announce(result.acquisition, result.verdict, TROUBLE_MEANING[result.trouble])
         self._deadlines.pop(result.acquisition, None)
         self._completed_toggle = not self._completed_toggle
         self.exposed(result.acquisition)

@@ -64,17 +64,18 @@ class SeveralWires:
     """A `protocols.Plc` of one master and any number of followers.
 
     Attributes:
+        master: the wire that gives triggers and keeps the deadline.
         followers: the others; each is also an output, which the station gives every inspection.
     """
 
     def __init__(self, master: Plc) -> None:
         self.followers: tuple[Follower, ...] = ()
-        self._master = master
+        self.master = master
         self._asked: deque[PlcRequest] = deque()
 
     def ready(self, is_ready: bool, reason: str = "") -> None:
         """Say to every PLC whether the station can take a trigger."""
-        self._master.ready(is_ready, reason)
+        self.master.ready(is_ready, reason)
         for follower in self.followers:
             follower.ready(is_ready, reason)
 
@@ -86,7 +87,7 @@ class SeveralWires:
         """
         if self._asked:
             return self._asked.popleft()
-        request = self._master.poll(timeout_s)
+        request = self.master.poll(timeout_s)
         if request is not None and request.kind is RequestKind.TRIGGER:
             for follower in self.followers:
                 follower.begin(request.acquisition, request.deadline_ns)
@@ -94,14 +95,14 @@ class SeveralWires:
 
     def begin(self, deadline_ns: int) -> int:
         """Tell every wire that the camera saw a part by itself; the master's count of it."""
-        acquisition = self._master.begin(deadline_ns)
+        acquisition = self.master.begin(deadline_ns)
         for follower in self.followers:
             follower.begin(acquisition, deadline_ns)
         return acquisition
 
     def exposed(self, acquisition: int) -> None:
         """Tell every PLC that the part may move."""
-        self._master.exposed(acquisition)
+        self.master.exposed(acquisition)
         for follower in self.followers:
             follower.exposed(acquisition)
 
@@ -112,11 +113,11 @@ class SeveralWires:
             DeadlineMissed: the master has already said FAULT for this acquisition.
             PlcError: the master's wire is broken.
         """
-        self._master.emit(inspection)
+        self.master.emit(inspection)
 
     def answer(self, request: PlcRequest, *, job: int, error: str = "") -> None:
         """Finish a job change where it was asked for, and name the job that runs everywhere."""
-        self._master.answer(request, job=job, error=error)
+        self.master.answer(request, job=job, error=error)
         for follower in self.followers:
             follower.answer(request, job=job, error=error)
 

@@ -14,6 +14,7 @@ from edge_inspect.datatypes import Inspection, PlcRequest, RequestKind
 from edge_inspect.errors import DeadlineMissed, PlcError
 from edge_inspect.plc.handshake import Emitted, Handshake
 from edge_inspect.plc.signals import Control, Counters, Status
+from edge_inspect.protocols import Told
 
 MS_NS = 1_000_000
 logger = logging.getLogger(__name__)
@@ -72,6 +73,11 @@ class SharedHandshake:
                 if request is not None or left_s <= 0:
                     return request
                 self._changed.wait(left_s)
+
+    def announce_to(self, told: Told) -> None:
+        """Call `told` for each result from here on, before the PLC can read it."""
+        with self._changed:
+            self._handshake.announce = told
 
     def begin(self, deadline_ns: int) -> int:
         """Tell the wire that the camera saw a part by itself; FAULT is said for it at `deadline_ns` (monotonic clock) [ns].

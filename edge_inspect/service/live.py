@@ -1,7 +1,7 @@
 """The live status file: what `edge-inspect status` shows of a running station.
 
 The station tells it of every inspection and every alarm; it is written in one step at most every half second, so that a
-reader sees a whole file and the line pays next to nothing.
+reader sees a whole file and the line pays next to nothing. systemd hears the same in one line.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from edge_inspect import __version__
 from edge_inspect.config import Recipe
 from edge_inspect.datatypes import Inspection, Latency, Verdict
 from edge_inspect.errors import EdgeInspectError, OutputError
+from edge_inspect.service.systemd import Systemd, systemd_from_environment
 
 STATUS_FILE = "status.json"
 WRITE_EVERY_S = 0.5
@@ -31,8 +32,9 @@ STAGES = ("wait", "place", "infer", "find", "decide", "emit", "verdict")
 class LiveStatus:
     """What the station is doing, told by the station itself."""
 
-    def __init__(self, path: Path, *, station: str) -> None:
+    def __init__(self, path: Path, *, station: str, systemd: Systemd | None = None) -> None:
         self._path = path
+        self._systemd = systemd or Systemd()
         self._station = station
         self._started_at = _now()
         self._state = "starting"
@@ -54,9 +56,11 @@ class LiveStatus:
         return {source: alarm["text"] for source, alarm in self._alarms.items()}
 
     def state(self, state: str) -> None:
-        """Say `starting`, `ready` or `stopped`; written at once."""
+        """Say `starting`, `ready`, `reloading`, `stopping` or `stopped`; written at once, and told to systemd."""
         self._state = state
         self._write()
+        tell = {"ready": self._systemd.ready, "reloading": self._systemd.reloading, "stopping": self._systemd.stopping}
+        tell.get(state, self._systemd.say)(self.line())
 
     def serving(self, recipe: Recipe, *, engine_sha256: str, calibration_id: str) -> None:
         """Say what the station inspects with."""
@@ -89,9 +93,18 @@ class LiveStatus:
         return True
 
     def beat(self) -> None:
-        """Called once a cycle, also on an idle line: writes the file when it is due."""
+        """Called once a cycle, also on an idle line: feeds systemd's watchdog, and writes the file when it is due."""
+        self._systemd.beat()
         if time.monotonic() - self._written_s >= WRITE_EVERY_S:
             self._write()
+            self._systemd.say(self.line())
+
+    def line(self) -> str:
+        """All of it in one line for an operator: state, alarms, counts, last part."""
+        alarms = "; ".join(f"ALARM {source}: {text}" for source, text in self.alarms.items())
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self._counts.items())
+        last = f"; last part {self._last['sequence']} {self._last['verdict']}: {self._last['reason']}" if self._last else ""
+        return f"{self._state}; {alarms or 'no alarms'}; {sum(self._counts.values())} parts: {counts}{last}"
 
     def _write(self) -> None:
         self._written_s = time.monotonic()
@@ -157,7 +170,7 @@ def open_status(data: Path, *, station: str) -> LiveStatus:
         data.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{data}: cannot be made: {error.strerror}; check `data` in the station file and the permissions") from error
-    return LiveStatus(data / STATUS_FILE, station=station)
+    return LiveStatus(data / STATUS_FILE, station=station, systemd=systemd_from_environment())
 
 
 def _now() -> str:

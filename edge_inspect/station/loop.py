@@ -17,11 +17,12 @@ from edge_inspect.config import Station as Settings
 from edge_inspect.datatypes import Frame, Inspection, PlcRequest, RequestKind
 from edge_inspect.errors import CameraError, ConfigError, EdgeInspectError, FrameLost, PlcError
 from edge_inspect.inspector import Inspector, open_inspector
-from edge_inspect.protocols import Camera, Output, Plc
+from edge_inspect.protocols import Camera, MayBeAway, Output, Plc
 from edge_inspect.service.live import LiveStatus
 from edge_inspect.service.sequence import Sequence
 from edge_inspect.station.delivery import Delivery
 from edge_inspect.station.inspections import Trigger, fault, inspection_from_finding, trigger_from_request
+from edge_inspect.station.promised import Promised
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ class Station:
         outputs: Several[tuple[str, Output]],
         status: LiveStatus,
         sequence: Sequence,
+        promised: Promised | None = None,
     ) -> None:
         self._settings = settings
         self._camera = camera
@@ -55,7 +57,7 @@ class Station:
         self._inspector = self._opened.enter_context(inspector)
         self._plc = plc
         self._status = status
-        self._delivery = Delivery(plc=plc, outputs=outputs, status=status)
+        self._delivery = Delivery(plc=plc, outputs=outputs, status=status, promised=promised or Promised(None, station=settings.name))
         self._sequence = sequence
         self._deadline_ns = int(settings.deadline_ms * 1e6)
         self._seen: int | None = None
@@ -66,17 +68,30 @@ class Station:
         follow = self._follow_plc if self._settings.trigger == "plc" else self._follow_camera
         self._show_what_serves()
         self._plc.answer(PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=time.monotonic_ns(), job=self._job), job=self._job)
-        self._status.state("ready")
-        self._plc.ready(True)
         try:
+            if self._camera_is_up(stop):
+                self._plc.ready(True)
+                self._status.state("ready")
             while not stop.is_set():
                 follow()
                 self._status.beat()
         finally:
             self._plc.ready(False, "the station is stopping")
+            self._status.state("stopping")
             self._serve_what_is_asked()
             self._opened.close()
             self._status.state("stopped")
+
+    def _camera_is_up(self, stop: Event) -> bool:
+        """Wait for a camera that connects by itself; False where `stop` came first."""
+        while isinstance(self._camera, MayBeAway) and (reason := self._camera.away):
+            self._delivery.alarm("camera", reason)
+            self._serve_what_is_asked()
+            self._status.beat()
+            if stop.wait(IDLE_S):
+                return False
+        self._delivery.alarm("camera", "")
+        return True
 
     # where parts come from
 
@@ -107,7 +122,7 @@ class Station:
 
     def _serve(self, request: PlcRequest) -> None:
         if request.kind is RequestKind.TRIGGER:
-            trigger = trigger_from_request(request, sequence=self._count())
+            trigger = self._noted(trigger_from_request(request, sequence=self._count()))
             self._delivery.deliver(self._expose(trigger), trigger)
         elif request.kind is RequestKind.MISSED:
             trigger = trigger_from_request(request, sequence=self._count())
@@ -151,7 +166,12 @@ class Station:
         """One part that the camera saw by itself."""
         deadline_ns = exposed_ns + self._deadline_ns
         acquisition = self._plc.begin(deadline_ns)
-        return Trigger(sequence=self._count(), acquisition=acquisition, received_ns=exposed_ns, deadline_ns=deadline_ns)
+        return self._noted(Trigger(sequence=self._count(), acquisition=acquisition, received_ns=exposed_ns, deadline_ns=deadline_ns))
+
+    def _noted(self, trigger: Trigger) -> Trigger:
+        """What is recorded of this part should the station be killed now."""
+        self._delivery.expect(fault(trigger, self._inspector, "the station ended before the verdict stood"))
+        return trigger
 
     def _fault_gap(self, arrived: int) -> None:
         """A gap in the camera's count is so many parts that nobody saw."""

@@ -17,10 +17,13 @@ from edge_inspect.outputs.database import last_sequence
 from edge_inspect.plc.several import Wire, open_several
 from edge_inspect.plc.unwired import Unwired
 from edge_inspect.plugins import Door, prepare
+from edge_inspect.protocols import Announces, Plc
 from edge_inspect.service.alone import hold_alone
 from edge_inspect.service.live import open_status
 from edge_inspect.service.sequence import Sequence
 from edge_inspect.station.loop import Station
+from edge_inspect.station.promised import Promised, promised_path
+from edge_inspect.station.recovery import record_what_was_left
 
 Opener = Callable[[], AbstractContextManager[Any]]
 
@@ -54,6 +57,11 @@ def open_station(path: Path) -> Iterator[Station]:
         outputs = [(name, stack.enter_context(opener())) for name, opener in openers.outputs]
         sequence = Sequence(settings.data / "sequence", recorded=_highest_recorded(settings, base))
         stack.callback(sequence.close)
+        note = promised_path(settings.data)
+        record_what_was_left(note, outputs=outputs, sequence=sequence, station=settings.name)
+        promised = Promised(note, station=settings.name)
+        stack.callback(promised.close)
+        _note_what_is_told(plc.master, promised)
         yield Station(
             settings=settings,
             camera=stack.enter_context(openers.camera()),
@@ -62,7 +70,14 @@ def open_station(path: Path) -> Iterator[Station]:
             outputs=[*((wire.name, wire) for wire in plc.followers), *outputs],
             status=status,
             sequence=sequence,
+            promised=promised,
         )
+
+
+def _note_what_is_told(plc: Plc, promised: Promised) -> None:
+    promised.begin(wire_tells=isinstance(plc, Announces))
+    if isinstance(plc, Announces):
+        plc.announce_to(promised.told)
 
 
 def prepare_station(settings: Settings, *, base: Path) -> Openers:

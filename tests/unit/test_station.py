@@ -380,3 +380,35 @@ def test_a_trigger_the_wire_had_to_miss_stands_in_the_records_as_the_fault_it_sa
     inspections, _, _ = serve(ScriptedCamera(frame(1)), plc, trigger="plc")
     assert [(i.acquisition, i.verdict.value) for i in inspections] == [(7, "FAULT"), (8, "OK")]
     assert [said.acquisition for said in plc.said] == [8]
+
+
+class AwayCamera(ScriptedCamera):
+    """Connects by itself; is away while reasons are left."""
+
+    def __init__(self, *script, reasons):
+        super().__init__(*script)
+        self.reasons = deque(reasons)
+
+    @property
+    def away(self):
+        return self.reasons.popleft() if self.reasons else ""
+
+
+def test_a_station_is_ready_only_when_its_camera_is_there_and_what_is_asked_before_is_a_fault(serve, live):
+    seen = []
+    missed = PlcRequest(kind=RequestKind.MISSED, received_ns=time.monotonic_ns(), acquisition=1)
+    plc = ScriptedPlc(missed)
+    camera = AwayCamera(lambda: seen.append((live.alarms, list(plc.readiness))) or frame(1), reasons=["no link; check the cable"] * 2)
+    inspections, _, _ = serve(camera, plc)
+    assert verdicts(inspections) == ["FAULT", "OK"]
+    assert inspections[0].acquisition == 1
+    assert seen == [({}, [True])]
+
+
+def test_a_station_that_is_stopped_while_its_camera_is_away_was_never_ready(serve, live):
+    camera = AwayCamera(reasons=["no link; check the cable"] * 3)
+    camera.stop.set()
+    plc = ScriptedPlc()
+    serve(camera, plc)
+    assert plc.readiness == [False]
+    assert live.alarms == {"camera": "no link; check the cable"}

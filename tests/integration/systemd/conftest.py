@@ -1,0 +1,81 @@
+"""One booted machine for all tests here, with the service installed offline and the example station on it."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from .bundle import build_bundle, changed_bundle, tampered_bundle
+from .machine import ENVIRONMENT, PYTHON, Machine, NoMachine, must_be_possible
+
+UNIT = "edge-inspect@example.service"
+# What the tests change: where a moved interpreter finds its packages, and a watchdog that they need not wait ten seconds for.
+DROP_IN = f"""[Service]
+Environment={" ".join(f"{key}={value}" for key, value in ENVIRONMENT.items())}
+WatchdogSec=2
+"""
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory):
+    """Folder of bundles by name; the machine sees it as /srv/bundles."""
+    folder = tmp_path_factory.mktemp("bundles")
+    try:
+        first = build_bundle(folder / "first")
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"pip builds no wheel here, which needs setuptools from an index: {error.stderr.decode()[-300:]}")
+    run = "edge_inspect/cli/run.py"
+    changed_bundle(first, folder / "second", file="edge_inspect/cli/status.py", old="no alarms", new="no alarm")
+    changed_bundle(first, folder / "never-ready", file=run, old="station.run(stop)", new="stop.wait()")
+    changed_bundle(
+        first, folder / "refuses", file="edge_inspect/cli/check.py", old='"""Check; 0', new='raise SystemExit("no")\n    """Check; 0'
+    )
+    tampered_bundle(first, folder / "tampered")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def machine(request):
+    """The machine, nothing installed; skips where none can be booted."""
+    try:
+        must_be_possible()
+    except NoMachine as error:
+        pytest.skip(str(error))
+    bundles = request.getfixturevalue("bundles")  # only now: building them takes seconds
+    folder = Path(tempfile.mkdtemp(prefix="edge-inspect-machine-", dir="/run" if Path("/run").is_dir() else None))
+    try:
+        with Machine(folder, {bundles: "/srv/bundles"}) as booted:
+            yield booted
+    except NoMachine as error:
+        pytest.skip(str(error))
+    finally:
+        folder.rmdir()
+
+
+def install(machine, bundle, *words, check=True):
+    """Run the bundle's own installer on the machine, without a network."""
+    script = f"/srv/bundles/{bundle}/systemd/install"
+    offline = [] if "--uninstall" in words else ["--offline", f"/srv/bundles/{bundle}", "--python", str(PYTHON)]
+    return machine.run(script, *offline, *words, check=check, **ENVIRONMENT)
+
+
+@pytest.fixture(scope="session")
+def installed(machine):
+    """The machine with the first version and the example station, as the installer leaves it; what it said."""
+    said = install(machine, "first").stdout
+    folder = machine.root / "etc/systemd/system/edge-inspect@.service.d"
+    folder.mkdir()
+    (folder / "tests.conf").write_text(DROP_IN)
+    machine.run("systemctl", "daemon-reload")
+    return said
+
+
+@pytest.fixture
+def station(machine, installed):
+    """The example station, Ready."""
+    machine.run("systemctl", "reset-failed", UNIT, check=False)
+    machine.run("systemctl", "start", UNIT)
+    return machine.wait(UNIT, SubState="running")

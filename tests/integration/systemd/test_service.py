@@ -1,0 +1,143 @@
+"""A real systemd drives the installed service: start, crash, hang, stop, wrong files, a broken installation, an absent camera."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+
+import pytest
+
+from .conftest import UNIT
+
+EXAMPLE = "etc/edge-inspect/example"
+
+pytestmark = [pytest.mark.nspawn, pytest.mark.slow]
+
+
+def live(machine):
+    return json.loads((machine.root / "var/lib/edge-inspect/example/status.json").read_text())
+
+
+def test_the_units_installed_are_what_systemd_reads_without_a_word(machine, installed):
+    done = machine.run("systemd-analyze", "verify", UNIT)
+    assert done.stderr == ""
+    assert "exposure level" in machine.run("systemd-analyze", "security", "--no-pager", UNIT).stdout
+
+
+def test_start_returns_when_the_station_is_ready_and_the_status_line_counts_parts(machine, installed):
+    machine.run("systemctl", "start", UNIT)
+    assert machine.show(UNIT, "SubState") == {"SubState": "running"}
+    until = time.monotonic() + 30
+    while "1 NG" not in (line := machine.show(UNIT, "StatusText")["StatusText"]) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert line.startswith("ready; no alarms; ")
+    assert " OK, 1 NG, 0 FAULT; last part " in line
+    said = machine.run("edge-inspect", "status", "--station", f"/{EXAMPLE}/station.yaml", PYTHONPATH="/srv/site-packages")
+    assert "no alarms" in said.stdout
+
+
+def test_it_runs_as_its_own_user_and_may_write_nothing_but_its_own_folders(machine, station):
+    pid = station["MainPID"]
+    status = (machine.root / "proc" / pid / "status") if (machine.root / "proc" / pid).exists() else None
+    said = machine.run("cat", f"/proc/{pid}/status").stdout if status is None else status.read_text()
+    facts = dict(line.split(":\t", 1) for line in said.splitlines() if ":\t" in line)
+    assert facts["Uid"].split()[0] == machine.run("id", "-u", "edge-inspect").stdout.strip()
+    assert int(facts["CapEff"], 16) == 0
+    assert facts["NoNewPrivs"] == "1"
+    inside = ["nsenter", "-t", pid, "-m", "--", "runuser", "-u", "edge-inspect", "--"]
+    for folder in ("/etc/edge-inspect/example", "/opt/edge-inspect", "/var/lib/edge-inspect", "/usr", "/home"):
+        assert machine.run(*inside, "touch", f"{folder}/x", check=False).returncode, folder
+    assert machine.run(*inside, "touch", "/var/lib/edge-inspect/example/x").returncode == 0
+    assert machine.run("stat", "-c", "%a", "/var/lib/edge-inspect/example/inspections.sqlite").stdout == "640\n"
+
+
+def test_after_kill_9_it_is_ready_again_and_counts_on(machine, station):
+    before = live(machine)
+    machine.run("kill", "-9", station["MainPID"])
+    after = machine.wait(UNIT, SubState="running", NRestarts=str(int(station["NRestarts"]) + 1))
+    assert after["MainPID"] != station["MainPID"]
+    until = time.monotonic() + 30
+    while not (now := live(machine))["last"] and time.monotonic() < until:
+        time.sleep(0.1)
+    assert now["last"]["sequence"] > (before["last"] or {"sequence": 0})["sequence"]
+
+
+@pytest.mark.parametrize("hang", ["a stopped process", "a picture that never comes"])
+def test_a_hang_is_ended_by_the_watchdog_and_the_station_is_ready_again(machine, station, hang):
+    picture = machine.root / EXAMPLE / "parts" / "part-7.png"
+    content = picture.read_bytes()
+    if hang == "a stopped process":
+        machine.run("kill", "-STOP", station["MainPID"])
+    else:  # reading a pipe that nobody writes to: the loop hangs, the threads of the PLC wire go on
+        picture.unlink()
+        os.mkfifo(picture)
+    machine.wait(UNIT, Result="watchdog")
+    picture.unlink()
+    picture.write_bytes(content)
+    machine.wait(UNIT, SubState="running", NRestarts=str(int(station["NRestarts"]) + 1))
+    told = machine.journal(UNIT, "--since", "-30s")
+    assert "Watchdog timeout" in told
+    assert "Fatal Python error: Aborted" in told
+    assert ("cameras/pictures.py" in told or "cameras/folder.py" in told) or hang == "a stopped process"
+
+
+def test_stop_ends_it_cleanly(machine, station):
+    machine.run("systemctl", "stop", UNIT)
+    told = machine.journal(UNIT, "--since", "-30s")
+    assert told.rstrip().split("Stopping ")[-1].startswith("edge-inspect@example.service")
+    assert "Deactivated successfully" in told.split("Stopping ")[-1]
+    assert live(machine)["state"] == "stopped"
+
+
+def test_a_stray_sigterm_is_answered_by_a_new_start(machine, station):
+    machine.run("kill", f"-{signal.SIGTERM.name}", station["MainPID"])
+    machine.wait(UNIT, SubState="running", NRestarts=str(int(station["NRestarts"]) + 1))
+
+
+def test_wrong_files_are_told_by_line_and_not_tried_again(machine, station):
+    file = machine.root / EXAMPLE / "station.yaml"
+    content = file.read_text()
+    file.write_text(content.replace("deadline_ms: 1000", "deadline_ms: soon"))
+    try:
+        assert machine.run("systemctl", "restart", UNIT, check=False).returncode
+        assert machine.wait(UNIT, ActiveState="failed", ExecMainStatus="78")["NRestarts"] == "0"
+        time.sleep(1.5)  # three times RestartSec
+        assert machine.show(UNIT, "ActiveState", "NRestarts") == {"ActiveState": "failed", "NRestarts": "0"}
+        assert "station.yaml:8: deadline_ms" in machine.journal(UNIT, "--since", "-20s")
+    finally:
+        file.write_text(content)
+
+
+def test_a_broken_installation_is_given_up_after_a_few_starts(machine, station):
+    machine.run("mv", "/opt/edge-inspect/current", "/opt/edge-inspect/elsewhere")
+    try:
+        machine.run("kill", "-9", station["MainPID"])
+        failed = machine.wait(UNIT, ActiveState="failed")
+        assert int(failed["NRestarts"]) < 30
+    finally:
+        machine.run("mv", "/opt/edge-inspect/elsewhere", "/opt/edge-inspect/current")
+
+
+def test_a_camera_that_is_absent_at_boot_is_waited_for_in_so_many_words(machine, installed):
+    unit = "edge-inspect@absent.service"
+    machine.run("cp", "-a", f"/{EXAMPLE}", "/etc/edge-inspect/absent")
+    file = machine.root / "etc/edge-inspect/absent/station.yaml"
+    away = 'camera: {kind: opencv, source: "http://127.0.0.1:9/"}'
+    lines = [away if line.startswith("camera:") else line for line in file.read_text().splitlines()]
+    file.write_text("\n".join(lines).replace("/example", "/absent").replace("1502", "1503") + "\n")
+    drop_in = machine.root / f"etc/systemd/system/{unit}.d"
+    drop_in.mkdir()
+    (drop_in / "short.conf").write_text("[Service]\nTimeoutStartSec=4\n")
+    machine.run("systemctl", "daemon-reload")
+    try:
+        machine.run("systemctl", "start", "--no-block", unit)
+        until = time.monotonic() + 30
+        while "ALARM camera" not in (line := machine.show(unit, "StatusText")["StatusText"]) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert line.startswith("starting; ALARM camera: ")
+        time.sleep(5)  # longer than systemd would wait for a start that does not ask for more time
+        assert machine.show(unit, "ActiveState", "NRestarts") == {"ActiveState": "activating", "NRestarts": "0"}
+    finally:
+        machine.run("systemctl", "stop", unit)
