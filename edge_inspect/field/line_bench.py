@@ -182,13 +182,13 @@ def _opened(settings: Settings, base: Path, folder: Path, camera: _Frames) -> It
     here = [block for block in settings.outputs if block.kind in KEPT_HERE]
     watch.left_out = tuple(block.kind for block in settings.outputs if block.kind not in KEPT_HERE)
     with ExitStack() as stack:
-        plc: Plc = Unwired() if settings.plc is None else stack.enter_context(open_modbus(deadline_ms=settings.deadline_ms, port=0))
+        plc: Plc = stack.enter_context(open_modbus(deadline_ms=settings.deadline_ms, port=0)) if settings.plc else Unwired()
         outputs = [(block.kind, _open(_led_to(folder, block, number), settings.name, stack)) for number, block in enumerate(here)]
         sequence = Count(folder / "sequence")
         stack.callback(sequence.close)
         yield (
             Station(
-                settings=settings.model_copy(update={"trigger": "camera", "jobs": {}}),
+                settings=settings.model_copy(update={"trigger": "camera", "jobs": {}, "data": folder}),
                 camera=camera,
                 inspector=open_inspector(settings.recipe, settings.runtime, base=base),
                 plc=plc,

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import yaml
@@ -21,12 +21,14 @@ from edge_inspect.config import PluginBlock, load_recipe
 from edge_inspect.durable import replace_file
 from edge_inspect.inspector import Inspector, open_inspector
 from edge_inspect.model_folder import PRECISION_FILES
-from edge_inspect.workshop.accuracy import DataSet
 from edge_inspect.workshop.evaluation.evaluate import Evaluation, evaluate
 from edge_inspect.workshop.evaluation.labelled import LabelledSet
 from edge_inspect.workshop.evaluation.summary import summary
 from edge_inspect.workshop.precision.files import Made, build_precisions
 from edge_inspect.workshop.teach import teach
+
+if TYPE_CHECKING:  # it imports torch, and what teach makes needs none
+    from edge_inspect.workshop.accuracy import DataSet
 
 RESULTS = "precision.json"
 INFERENCES = 100
