@@ -240,7 +240,8 @@ if __name__ == "__main__":
     except BuildFailed as error:
         answer = {"error": str(error)}
     except (ImportError, OSError) as error:
-        said = (json.loads(sys.argv[1])["tensorrt"], sys.executable, error)
+        order = json.loads(sys.argv[1])
+        said = (order.get("cuda", order["tensorrt"]), sys.executable, error)
         answer = {"error": "%s cannot be used by %s: %s; install it, or name another interpreter" % said}
     answers.write(json.dumps(answer))
     answers.close()
