@@ -30,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     where.add_argument("--recipe", type=Path, metavar="FILE", help="a recipe.yaml without a station; only --good then")
     parser.add_argument("--job", type=int, metavar="N", help="the recipe of this job of the station, not the one it starts with")
     parser.add_argument("--runtime", help="runtime to open the engine with (default: the station's)")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), help="which of the engine's files (default: the station's)")
     _add_sources(parser)
     _add_wishes(parser)
     parser.add_argument("--report", type=Path, metavar="FILE", help="write one HTML page, nothing outside it is loaded")
@@ -42,12 +43,13 @@ def run(arguments: argparse.Namespace) -> int:
     """Calibrate, or look into the history.
 
     Returns:
-        0; 1 where --apply was refused since the sample does not carry the promise, or a history is not what stands in force.
+        0; 1 where --apply was refused since the sample does not carry the promise, a history is not what stands in force, or
+        --transfer finds that the thresholds move too far.
 
     Raises:
         EdgeInspectError: files are wrong, parts are missing, or the engine is not accepted.
     """
-    from edge_inspect.cli.calibrating import place_from, show_difference, show_history, take_back_and_tell
+    from edge_inspect.cli.calibrating import place_from, show_difference, show_history, take_back_and_tell, transfer_and_tell
 
     place = place_from(arguments)
     if arguments.history:
@@ -56,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         return show_difference(place, *arguments.diff, as_json=arguments.json)
     if arguments.rollback:
         return take_back_and_tell(place, arguments.rollback, reason=arguments.reason, as_json=arguments.json)
+    if arguments.transfer:
+        return transfer_and_tell(place, as_json=arguments.json)
     return _calibrate(place, arguments)
 
 
@@ -80,6 +84,7 @@ def _add_wishes(parser: argparse.ArgumentParser) -> None:
         help="how the threshold is chosen (default: quantile, the only one with a promise)",
     )
     parser.add_argument("--false-rejects", type=float, default=0.01, metavar="RATE", help="rate to promise (default %(default)s)")
+    parser.add_argument("--regions", action="store_true", help="also learn the least area of a region, with a lower pixel threshold")
     parser.add_argument("--confidence", type=float, default=0.95, metavar="SHARE", help="how sure the promise is (default %(default)s)")
 
 
@@ -88,6 +93,7 @@ def _add_changes(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--reason", default="", metavar="TEXT", help="why, for the history; needed to change anything")
     parser.add_argument("--history", action="store_true", help="show who changed the thresholds when and why")
     parser.add_argument("--diff", nargs=2, metavar=("A", "B"), help="what differs between two entries of the history")
+    parser.add_argument("--transfer", action="store_true", help="how far the thresholds move on the engine as it is opened here")
     parser.add_argument("--rollback", metavar="ID", help="put an earlier entry in force again, by its number or calibration id")
 
 
@@ -107,7 +113,7 @@ def _calibrate(place: Place, arguments: argparse.Namespace) -> int:
             parts = _parts(scorer, place, arguments, since, bars).without(arguments.leave_out)
             stored = _stored(scorer, place, arguments, bars)
         wanted = Wanted(rate=arguments.false_rejects, confidence=arguments.confidence, decision=scorer.recipe.decision)
-        found = calibrate(scorer, parts, stored, rule=arguments.rule, wanted=wanted)
+        found = calibrate(scorer, parts, stored, rule=arguments.rule, wanted=wanted, regions=arguments.regions)
         _write(found, arguments)
         applied = None
         if arguments.apply and not found.proposed.refusal:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from edge_inspect.cli.progress import ProgressBars
 from edge_inspect.config import DEFAULT_RUNTIME, PluginBlock, Station, load_recipe, load_station
 from edge_inspect.errors import ConfigError
 from edge_inspect.field.calibration.apply import take_back
 from edge_inspect.field.calibration.calibration import Calibration, rule_rows
 from edge_inspect.field.calibration.preview import Rate
+from edge_inspect.field.calibration.transfer import ALLOWED, Transfer, transfer
 from edge_inspect.scoring import open_scorer
 from edge_inspect.thresholds.history import Entry, complaint, differences, find_entry, read_history
 from edge_inspect.thresholds.proposing import Proposal
@@ -37,12 +39,19 @@ def place_from(arguments: argparse.Namespace) -> Place:
         ConfigError: the station file is wrong, or has no such job.
     """
     if arguments.recipe is not None:
-        runtime = PluginBlock(kind=arguments.runtime or DEFAULT_RUNTIME)
+        runtime = _with_precision(PluginBlock(kind=arguments.runtime or DEFAULT_RUNTIME), arguments.precision)
         return Place(recipe=arguments.recipe, runtime=runtime, base=arguments.recipe.resolve().parent, station=None)
     station = load_station(arguments.station)
-    runtime = station.runtime if arguments.runtime is None else PluginBlock(kind=arguments.runtime)
+    named = station.runtime if arguments.runtime is None else PluginBlock(kind=arguments.runtime)
+    runtime = _with_precision(named, arguments.precision)
     recipe = _job_recipe(station, arguments.station, arguments.job)
     return Place(recipe=recipe, runtime=runtime, base=arguments.station.resolve().parent, station=station)
+
+
+def _with_precision(runtime: PluginBlock, precision: str | None) -> PluginBlock:
+    if precision is None:
+        return runtime
+    return PluginBlock.model_validate({"kind": runtime.kind, **runtime.options, "precision": precision})
 
 
 def _job_recipe(station: Station, file: Path, job: int | None) -> Path:
@@ -67,6 +76,11 @@ def lines(found: Calibration, applied: Entry | None, *, asked: bool) -> Iterator
     old_image, old_pixel = (None, None) if seen.old is None else (seen.old.image_threshold, seen.old.pixel_threshold)
     yield _row("image threshold", _figure(old_image), _figure(new.image_threshold))
     yield _row("pixel threshold", _figure(old_pixel), _figure(new.pixel_threshold))
+    if new.region_limits is not None:
+        old_limits = seen.old.region_limits if seen.old else None
+        yield _row(
+            "least region area [px]", _figure(old_limits.min_area_px if old_limits else None), _figure(new.region_limits.min_area_px)
+        )
     has_old = seen.old is not None
     yield _row("good parts rejected", _rate(seen.false_rejects(old=True)) if has_old else "", _rate(seen.false_rejects()))
     yield _row("defective parts passed", _rate(seen.escapes(old=True)) if has_old else "", _rate(seen.escapes()))
@@ -161,6 +175,37 @@ def take_back_and_tell(place: Place, name: str, *, reason: str, as_json: bool) -
         entry = take_back(scorer, earlier, reason=reason, kind=place.runtime.kind)
     print(json.dumps(entry.model_dump(mode="json")) if as_json else _entry_line(entry))
     return 0
+
+
+def transfer_and_tell(place: Place, *, as_json: bool) -> int:
+    """Print how far the thresholds move on the engine as it is opened here; 1 where they cannot stay as they are.
+
+    Raises:
+        ConfigError: no frames are stored, or they are of another size.
+        EngineError: the engine is not accepted, or failed on a frame.
+    """
+    with open_scorer(place.recipe, place.runtime, base=place.base) as scorer, ProgressBars() as bars:
+        found = transfer(scorer, bars.show)
+    if as_json:
+        shares = {"image_share": found.image.share, "pixel_share": found.pixel.share}
+        print(json.dumps({**asdict(found), **shares, "holds": found.holds}))
+    else:
+        print("\n".join(_transfer_lines(found)))
+    return 0 if found.holds else 1
+
+
+def _transfer_lines(found: Transfer) -> Iterator[str]:
+    yield f"frames       {found.frames}, scored by engine {found.before[:12]} then, by {found.now[:12]} now"
+    for name, move in (("image", found.image), ("pixel", found.pixel)):
+        yield (
+            f"{name:12} threshold {move.threshold:.6g} would be {move.moved:.6g}: {move.share:.2%} of its room; one frame's score moves by "
+            f"{move.largest:.3g} at most; flips {', '.join(move.flips) or 'none'}"
+        )
+    yield (
+        "holds        the thresholds can stay"
+        if found.holds
+        else (f"DOES NOT HOLD more than {ALLOWED:.0%} of the room, or a flip: calibrate the part again on this device")
+    )
 
 
 def _entry_line(entry: Entry) -> str:

@@ -1,4 +1,4 @@
-"""`edge-inspect run`: serve a station until SIGTERM."""
+"""`edge-inspect run`: serve a station until SIGTERM; SIGHUP has it look at its thresholds."""
 
 from __future__ import annotations
 
@@ -27,9 +27,10 @@ def run(arguments: argparse.Namespace) -> int:
     from edge_inspect.station import open_station
 
     faulthandler.enable()  # systemd's watchdog ends a hung station with SIGABRT: the log then says where it hung
-    stop = threading.Event()
+    stop, reread = threading.Event(), threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    signal.signal(signal.SIGHUP, lambda *_: reread.set())
     with open_station(arguments.station) as station:
-        station.run(stop)
+        station.run(stop, reread=reread)
     return 0

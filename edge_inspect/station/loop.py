@@ -23,6 +23,7 @@ from edge_inspect.service.sequence import Sequence
 from edge_inspect.station.delivery import Delivery
 from edge_inspect.station.inspections import Trigger, fault, inspection_from_finding, trigger_from_request
 from edge_inspect.station.promised import Promised
+from edge_inspect.station.thresholds_watch import TAKEN_OVER_FILE, ThresholdsWatch
 
 log = logging.getLogger(__name__)
 
@@ -63,8 +64,15 @@ class Station:
         self._seen: int | None = None
         self._job = next((job for job, recipe in settings.jobs.items() if recipe == settings.recipe), 0)
 
-    def run(self, stop: Event) -> None:
-        """Serve until `stop` is set; then finish the part in flight and what the PLC has already triggered."""
+    def run(self, stop: Event, *, reread: Event | None = None) -> None:
+        """Serve until `stop` is set; then finish the part in flight and what the PLC has already triggered.
+
+        Args:
+            stop: set to end.
+            reread: set to have the thresholds looked at between this part and the next, whether their file has changed or not.
+        """
+        required = self._settings.acceptance == "required"
+        watch = ThresholdsWatch(self._settings.data / TAKEN_OVER_FILE, required=required, asked=reread)
         follow = self._follow_plc if self._settings.trigger == "plc" else self._follow_camera
         self._show_what_serves()
         self._plc.answer(PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=time.monotonic_ns(), job=self._job), job=self._job)
@@ -74,6 +82,7 @@ class Station:
                 self._status.state("ready")
             while not stop.is_set():
                 follow()
+                self._look_for_thresholds(watch)
                 self._status.beat()
         finally:
             self._plc.ready(False, "the station is stopping")
@@ -226,9 +235,19 @@ class Station:
         inspector = open_inspector(recipe, self._settings.runtime, base=recipe.parent, accepted_before=required)
         return opened, opened.enter_context(inspector), job
 
+    def _look_for_thresholds(self, watch: ThresholdsWatch) -> None:
+        """Between two parts: no part is held against a mixture of old and new ones."""
+        said = watch.look(self._inspector)
+        if said is not None:
+            self._delivery.alarm("thresholds", said)
+            self._tell_what_serves()
+
     def _show_what_serves(self) -> None:
         self._delivery.alarm("job", "")
         self._delivery.alarm("acceptance", self._write_acceptance())
+        self._tell_what_serves()
+
+    def _tell_what_serves(self) -> None:
         self._status.serving(
             self._inspector.recipe,
             engine_sha256=self._inspector.model.engine_sha256,

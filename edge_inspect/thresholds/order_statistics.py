@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 CONFIDENCE = 0.95
 
@@ -65,9 +66,8 @@ def cut(scores: Sequence[float], *, wanted: float, confidence: float = CONFIDENC
     prediction set: Vovk 2012, Conditional validity of inductive conformal predictors, proposition 2.
     """
     ordered = sorted(scores, reverse=True)
-    rank, count = 1, len(ordered)
-    while rank < count and upper_bound(rank + 1, count, confidence) <= wanted:
-        rank += 1
+    count = len(ordered)
+    rank = _largest_rank(count, wanted, confidence)
     return Cut(
         threshold=float(ordered[rank - 1]),
         rank=rank,
@@ -98,6 +98,14 @@ def exact_interval(seen: int, parts: int, confidence: float = CONFIDENCE) -> tup
     low = _where_it_falls_to(seen, parts, 1 - beyond) if seen else 0.0
     high = _where_it_falls_to(seen + 1, parts, beyond) if seen < parts else 1.0
     return low, high
+
+
+@lru_cache
+def _largest_rank(count: int, wanted: float, confidence: float) -> int:
+    rank = 1
+    while rank < count and upper_bound(rank + 1, count, confidence) <= wanted:
+        rank += 1
+    return rank
 
 
 def _where_it_falls_to(rank: int, count: int, chance: float) -> float:

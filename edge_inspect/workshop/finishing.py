@@ -29,6 +29,7 @@ from edge_inspect.errors import ConfigError
 from edge_inspect.model_folder import Golden, ImageSize, ModelFolder, Training, write_model_folder
 from edge_inspect.runtimes.reference import open_reference
 from edge_inspect.thresholds import Sample, Thresholds
+from edge_inspect.thresholds.frames import CalibrationFrames, kept, save_frames
 from edge_inspect.thresholds.history import Change, put_in_force, who
 from edge_inspect.thresholds.part_limits import PartLimits, part_limits
 from edge_inspect.workshop.golden_frames import inference, make_golden
@@ -123,8 +124,8 @@ def finish(
     with trial_folder(graph, _none_yet(graph, good), good.size, described) as trial, open_reference(model=trial) as reference:
         infer = inference(reference, good.size)
         cells, own = trial.manifest.score_map, described.image_score == "own"
-        searched = (good.searched(recipe, width=cells.width, height=cells.height, image=index) for index in held_out)
-        scores, peaks = _held_out_scores(infer, [good.pixels[index] for index in held_out], searched, own=own, progress=progress)
+        masks = [good.searched(recipe, width=cells.width, height=cells.height, image=index) for index in held_out]
+        scores, peaks = _held_out_scores(infer, [good.pixels[index] for index in held_out], masks, own=own, progress=progress)
         limits = part_limits(
             [_worst(scores, held_out, part) for part in parts],
             [_worst(peaks, held_out, part) for part in parts] if own else None,
@@ -135,6 +136,7 @@ def finish(
     agree(graph, golden, limits)
     model = _write(folder, graph, golden, size=good.size, described=described, others=others)
     thresholds = _thresholds(limits, scores, good.fingerprint(held_out), model, recipe)
+    save_frames(recipe.thresholds, _calibration_frames(good=good, held_out=held_out, masks=masks, scores=scores, peaks=peaks, model=model))
     put_in_force(recipe.thresholds, thresholds, _change(described, good, held_out))
     names = tuple(good.names[index] for index in held_out)
     return Finished(model=model, thresholds=thresholds, limits=limits, names=names, scores=scores)
@@ -213,6 +215,26 @@ def _write(
         software=f"edge-inspect {__version__}",
         created_at=datetime.now(timezone.utc),
         others=others or {},
+    )
+
+
+def _calibration_frames(
+    *,
+    good: GoodImages,
+    held_out: Sequence[int],
+    masks: Sequence[CellMask],
+    scores: Sequence[float],
+    peaks: Sequence[float],
+    model: ModelFolder,
+) -> CalibrationFrames:
+    chosen = kept(scores)
+    return CalibrationFrames(
+        images=np.stack([good.pixels[held_out[index]] for index in chosen]),
+        searched=np.stack([masks[index] for index in chosen]),
+        scores=np.array([scores[index] for index in chosen]),
+        peaks=np.array([peaks[index] for index in chosen]),
+        names=tuple(good.names[held_out[index]] for index in chosen),
+        engine_sha256=model.engine_sha256,
     )
 
 

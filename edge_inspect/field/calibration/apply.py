@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edge_inspect.acceptance import ACCEPTANCE_FILE, write_acceptance
 from edge_inspect.errors import ConfigError
 from edge_inspect.field.calibration.parts import Parts
 from edge_inspect.scoring import Scorer
 from edge_inspect.thresholds import Thresholds
+from edge_inspect.thresholds.frames import CalibrationFrames, kept, save_frames
 from edge_inspect.thresholds.history import Change, Entry, put_in_force, roll_back, who
 from edge_inspect.thresholds.record import refuse_another
 
@@ -34,6 +37,7 @@ def apply(scorer: Scorer, thresholds: Thresholds, parts: Parts, *, reason: str, 
         defective_frames=tuple(part.sha256 for part in parts.defective if part.sha256),
     )
     _accept(scorer, thresholds, kind)
+    _store_frames(scorer, parts)
     return put_in_force(scorer.recipe.thresholds, thresholds, change)
 
 
@@ -58,6 +62,23 @@ def refuse_without_reason(reason: str) -> None:
     """
     if not reason.strip():
         raise ConfigError("why are the thresholds changed? Give --reason TEXT; it stands in their history")
+
+
+def _store_frames(scorer: Scorer, parts: Parts) -> None:
+    """Keep the frames for `--transfer`; nothing where only records were left of the parts."""
+    shown = [(part, part.scored, part.image) for part in parts.good if part.scored is not None and part.image is not None]
+    if not shown:
+        return
+    chosen = [shown[index] for index in kept([part.score for part, _, _ in shown])]
+    frames = CalibrationFrames(
+        images=np.stack([image for _, _, image in chosen]),
+        searched=np.stack([scored.searched for _, scored, _ in chosen]),
+        scores=np.array([scored.score for _, scored, _ in chosen]),
+        peaks=np.array([scored.peak for _, scored, _ in chosen]),
+        names=tuple(part.name for part, _, _ in chosen),
+        engine_sha256=scorer.model.engine_sha256,
+    )
+    save_frames(scorer.recipe.thresholds, frames)
 
 
 def _accept(scorer: Scorer, thresholds: Thresholds, kind: str) -> None:

@@ -43,13 +43,13 @@ class Calibration:
         return tuple(sorted(self.parts.good, key=lambda part: -part.score)[:HIGHEST])
 
 
-def calibrate(scorer: Scorer, parts: Parts, stored: Parts, *, rule: str, wanted: Wanted) -> Calibration:
+def calibrate(scorer: Scorer, parts: Parts, stored: Parts, *, rule: str, wanted: Wanted, regions: bool = False) -> Calibration:
     """Propose thresholds, and try them on the same parts and on the stored ones.
 
     Raises:
         ConfigError: too few parts, or a rule that this sample is not for.
     """
-    proposed = propose(scorer, parts, rule=rule, wanted=wanted)
+    proposed = propose(scorer, parts, rule=rule, wanted=wanted, regions=regions)
     old, no_old = _old(scorer)
     return Calibration(
         part=scorer.recipe.part,

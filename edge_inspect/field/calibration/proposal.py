@@ -12,6 +12,7 @@ import numpy as np
 from edge_inspect import __version__
 from edge_inspect.errors import ConfigError
 from edge_inspect.field.calibration.parts import Parts
+from edge_inspect.field.calibration.region_limits import with_region_limits
 from edge_inspect.scoring import Scorer
 from edge_inspect.thresholds import Sample, Thresholds
 from edge_inspect.thresholds.order_statistics import parts_needed
@@ -41,8 +42,15 @@ class Proposed:
     refusal: str
 
 
-def propose(scorer: Scorer, parts: Parts, *, rule: str, wanted: Wanted) -> Proposed:
+def propose(scorer: Scorer, parts: Parts, *, rule: str, wanted: Wanted, regions: bool = False) -> Proposed:
     """Ask a rule, and beside it all others that this sample can be given to.
+
+    Args:
+        scorer: the opened engine.
+        parts: what is looked at.
+        rule: its name.
+        wanted: what is to be promised.
+        regions: learn a lower pixel threshold and a least area, too.
 
     Raises:
         ConfigError: too few parts, an unknown rule, or one that this sample is not for.
@@ -54,8 +62,11 @@ def propose(scorer: Scorer, parts: Parts, *, rule: str, wanted: Wanted) -> Propo
         proposal = named.propose(scores, wanted)
     except ValueError as error:
         raise ConfigError(f"--rule {rule}: {error}") from error
+    limits = None
+    if regions:
+        proposal, limits = with_region_limits(proposal, parts, scorer.recipe, wanted)
     return Proposed(
-        thresholds=_thresholds(scorer, parts, proposal),
+        thresholds=_thresholds(scorer, parts, proposal).model_copy(update={"region_limits": limits}),
         proposal=proposal,
         others={name: _tried(other, scores, wanted) for name, other in rules_for(scores).items() if name != rule},
         refusal=_refusal(proposal, scores, wanted),
