@@ -39,7 +39,9 @@ With `buffer_results_enable` up to {BUFFER} results wait; when one more comes, t
 Without it a new result takes the place of one that was not acknowledged yet: leave it off only where the PLC is always faster.
 Both are counted in `overrun`, and `results_buffer_overrun` is on until a result comes that throws away none.
 
-Job change: write `job`, raise `execute_command`, wait for `command_completed` or `command_failed`, drop it.
+Job change: write `job`, raise `execute_command`, wait for `command_completed` or `command_failed`, drop it. The new engine is opened
+beside the running one: parts triggered meanwhile are the old job's, and `trigger_ready` falls only for the moment in which the new one
+takes over. A PLC that must not mix them triggers no new part before `command_completed`. A job that fails leaves the old one running.
 Control registers keep their values when the PLC disconnects; nothing is triggered or acknowledged by a lost connection.
 """
 

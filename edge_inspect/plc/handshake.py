@@ -67,16 +67,17 @@ class Handshake:
         """Take what the PLC has written.
 
         The acknowledgement counts first (it is for the result the PLC has seen), the trigger last: a trigger written
-        together with Set Offline or a job change is missed, since nobody could say which job it is for.
+        together with Set Offline or a job change is missed, since nobody could say which job it is for. Later ones are the
+        running job's until Command Completed.
         """
         before, self._control = self._control, control
         self._results.acknowledge(control.results_ack)
         self.tick(now_ns)
         if control.clear_error and not before.clear_error:
             self._clear_error(now_ns)
-        self._execute(now_ns)
+        asked = self._execute(now_ns)
         if control.trigger and not before.trigger and control.trigger_enable:
-            self._trigger(now_ns)
+            self._trigger(now_ns, ambiguous=asked is Asked.JOB)
         self._trigger_ack = self._trigger_ack and control.trigger
 
     def status(self, now_ns: int) -> Status:
@@ -89,7 +90,7 @@ class Handshake:
             missed_acquisition=self._missed,
             offline_reason=self._offline_reason(),
             online=self._offline_reason() is OfflineReason.ONLINE,
-            system_busy=self._busy(),
+            system_busy=self._busy() or self._command.executing,
             inspection_completed=self._completed_toggle,
             results_buffer_overrun=results.overrun,
             results_valid=results.valid,
@@ -182,8 +183,8 @@ class Handshake:
 
     # ---- acquisitions ----
 
-    def _trigger(self, now_ns: int) -> None:
-        if not self._can_take_a_trigger():
+    def _trigger(self, now_ns: int, *, ambiguous: bool) -> None:
+        if ambiguous or not self._can_take_a_trigger():
             self._miss(now_ns)
             return
         deadline_ns = now_ns + self._allowed_ns
@@ -232,12 +233,13 @@ class Handshake:
 
     # ---- commands ----
 
-    def _execute(self, now_ns: int) -> None:
+    def _execute(self, now_ns: int) -> Asked:
         asked = self._command.write(self._control.execute_command)
         if asked is Asked.JOB:
             self._ask(RequestKind.JOB_CHANGE, now_ns, job=self._control.job)
         elif asked is Asked.REFUSED:
             self._trouble = Trouble.COMMAND_REFUSED
+        return asked
 
     def _clear_error(self, now_ns: int) -> None:
         self._trouble = Trouble.NONE
@@ -256,7 +258,7 @@ class Handshake:
 
     def _busy(self) -> bool:
         """Busy until the station is free, not only until FAULT was said: a hung engine must not look ready."""
-        return bool(self._deadlines) or self._working_on is not None or self._command.executing
+        return bool(self._deadlines) or self._working_on is not None
 
     def _offline_reason(self) -> OfflineReason:
         if not self._station_ready:

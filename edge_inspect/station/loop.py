@@ -22,6 +22,7 @@ from edge_inspect.service.live import LiveStatus
 from edge_inspect.service.sequence import Sequence
 from edge_inspect.station.delivery import Delivery
 from edge_inspect.station.inspections import Trigger, fault, inspection_from_finding, trigger_from_request
+from edge_inspect.station.jobs import JobChange
 from edge_inspect.station.promised import Promised
 from edge_inspect.station.thresholds_watch import TAKEN_OVER_FILE, ThresholdsWatch
 
@@ -62,6 +63,8 @@ class Station:
         self._sequence = sequence
         self._deadline_ns = int(settings.deadline_ms * 1e6)
         self._seen: int | None = None
+        self._beside = not settings.runtime.options.get("in_process", False)  # such an engine belongs to the thread that opened it
+        self._jobs = JobChange(self._open_job, beside=self._beside)
         self._job = next((job for job, recipe in settings.jobs.items() if recipe == settings.recipe), 0)
 
     def run(self, stop: Event, *, reread: Event | None = None) -> None:
@@ -83,11 +86,13 @@ class Station:
             while not stop.is_set():
                 follow()
                 self._look_for_thresholds(watch)
+                self._take_next_job()
                 self._status.beat()
         finally:
             self._plc.ready(False, "the station is stopping")
             self._status.state("stopping")
             self._serve_what_is_asked()
+            self._jobs.close()
             self._opened.close()
             self._status.state("stopped")
 
@@ -213,27 +218,44 @@ class Station:
     # another part on the same line
 
     def _change_job(self, request: PlcRequest) -> None:
-        try:
-            inspector = self._open_job(request.job)
-        except EdgeInspectError as error:
-            self._delivery.alarm("job", str(error))
-            self._plc.answer(request, job=self._job, error=str(error))
+        if self._jobs.under_way:
+            self._plc.answer(request, job=self._job, error="another job change is under way; ask again when it is done")
             return
-        self._opened.close()
-        self._opened, self._inspector, self._job = inspector
-        self._show_what_serves()
-        self._plc.answer(request, job=self._job)
-        log.info("job %d runs: %s", self._job, self._inspector.recipe.part)
+        if not self._beside:
+            self._plc.ready(False, f"job {request.job} is being opened")
+        self._jobs.start(request)
 
-    def _open_job(self, job: int) -> tuple[ExitStack, Inspector, int]:
+    def _take_next_job(self) -> None:
+        """Between two parts: the engine that is ready takes over, or the old one goes on and the PLC is told why."""
+        job = self._jobs.take()
+        if job is None:
+            return
+        if job.inspector is None:
+            self._delivery.alarm("job", job.error)
+            self._plc.answer(job.request, job=self._job, error=job.error)
+            self._plc.ready(True)
+            return
+        self._swap(job.request, job.inspector, job.opened)
+        self._show_what_serves()
+
+    def _swap(self, request: PlcRequest, inspector: Inspector, opened: ExitStack) -> None:
+        started = time.monotonic_ns()
+        self._plc.ready(False, f"job {request.job} takes over")
+        self._serve_what_is_asked()  # accepted before Ready fell: a part of the old job
+        before = self._opened
+        self._opened, self._inspector, self._job = opened, inspector, request.job
+        self._plc.answer(request, job=self._job)
+        self._plc.ready(True)
+        log.info("job %d runs: %s; Ready was off for %.2f ms", self._job, inspector.recipe.part, (time.monotonic_ns() - started) / 1e6)
+        self._jobs.give_up(before)
+
+    def _open_job(self, job: int) -> AbstractContextManager[Inspector]:
         if job not in self._settings.jobs:
             known = ", ".join(map(str, sorted(self._settings.jobs))) or "none"
             raise PlcError(f"job {job} is not in the station file, which has {known}; add it to `jobs`")
         recipe = self._settings.jobs[job]
-        opened = ExitStack()
         required = self._settings.acceptance == "required"
-        inspector = open_inspector(recipe, self._settings.runtime, base=recipe.parent, accepted_before=required)
-        return opened, opened.enter_context(inspector), job
+        return open_inspector(recipe, self._settings.runtime, base=recipe.parent, accepted_before=required)
 
     def _look_for_thresholds(self, watch: ThresholdsWatch) -> None:
         """Between two parts: no part is held against a mixture of old and new ones."""

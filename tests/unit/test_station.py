@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import deque
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from datetime import datetime, timezone
 
 import numpy as np
@@ -20,6 +20,7 @@ from edge_inspect.plc.unwired import Unwired
 from edge_inspect.service.live import LiveStatus
 from edge_inspect.service.sequence import Sequence
 from edge_inspect.station import Station
+from edge_inspect.station.jobs import JobChange
 from edge_inspect.station.loop import LARGEST_GAP
 from tests.conftest import write_part
 
@@ -39,6 +40,19 @@ def frame(sequence=1, *, grey=GOOD, size=(48, 64), exposed_ns=None):
     )
 
 
+class Until:
+    """A step of a script that gives nothing until something is so."""
+
+    def __init__(self, is_so):
+        self.is_so = is_so
+
+    def blocks(self):
+        if self.is_so():
+            return False
+        time.sleep(0.001)
+        return True
+
+
 class ScriptedCamera:
     """Gives frames, raises errors, or runs what stands in its script; then sets `stop` and stays idle."""
 
@@ -50,7 +64,11 @@ class ScriptedCamera:
         if not self.script:
             self.stop.set()
             return None
+        if isinstance(self.script[0], Until) and self.script[0].blocks():
+            return None
         step = self.script.popleft()
+        if isinstance(step, Until):
+            return None
         if callable(step):
             step = step()
         if isinstance(step, Exception):
@@ -75,10 +93,18 @@ class ScriptedPlc:
         if not self.script:
             self.stop.set()
             return None
+        if isinstance(self.script[0], Until) and self.script[0].blocks():
+            return None
         step = self.script.popleft()
+        if isinstance(step, Until):
+            return None
         if isinstance(step, Exception):
             raise step
         return step
+
+    def answered(self, count):
+        """Until so many answers to job changes have been given; the first is the station's own at its start."""
+        return Until(lambda: len(self.answers) == count)
 
     def begin(self, deadline_ns):
         self.begun += 1
@@ -347,15 +373,19 @@ def test_a_record_that_fails_is_an_alarm_and_stops_no_verdict(serve):
     assert status["counts"]["OK"] == 2
 
 
+def job(number):
+    return PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=time.monotonic_ns(), job=number)
+
+
 def test_a_job_change_takes_the_other_recipe_and_a_bad_one_leaves_the_old_running(serve, tmp_path):
     other = write_part(tmp_path / "other", image_threshold=100)
     jobs = f"jobs: {{1: {other}, 2: {tmp_path / 'missing.yaml'}, 7: {tmp_path / 'cell' / 'recipe.yaml'}}}\n"
 
-    def job(number):
-        return PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=time.monotonic_ns(), job=number)
-
     reset = PlcRequest(kind=RequestKind.RESET, received_ns=time.monotonic_ns())
-    plc = ScriptedPlc(trigger(1), job(1), trigger(2), job(2), job(9), reset, trigger(3))
+    plc = ScriptedPlc()
+    plc.script.extend(
+        [trigger(1), job(1), plc.answered(2), trigger(2), job(2), plc.answered(3), job(9), plc.answered(4), reset, trigger(3)]
+    )
     camera = ScriptedCamera(*(frame(i, grey=BAD) for i in range(3)))
     inspections, status, _ = serve(camera, plc, trigger="plc", jobs=jobs)
     assert [(i.recipe, i.verdict.value) for i in inspections] == [("cell", "NG"), ("other", "OK"), ("other", "OK")]
@@ -368,10 +398,125 @@ def test_a_job_change_takes_the_other_recipe_and_a_bad_one_leaves_the_old_runnin
 
 def test_the_plc_may_change_the_job_on_a_line_its_camera_triggers(serve, tmp_path):
     other = write_part(tmp_path / "other", image_threshold=100)
-    plc = ScriptedPlc(PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=0, job=1))
-    inspections, _, _ = serve(ScriptedCamera(frame(1, grey=BAD)), plc, jobs=f"jobs: {{1: {other}}}\n")
-    assert [(i.recipe, i.verdict.value) for i in inspections] == [("other", "OK")]
-    assert inspections[0].acquisition == 101
+    plc = ScriptedPlc(job(1))
+    camera = ScriptedCamera(frame(1, grey=BAD), plc.answered(2), frame(2, grey=BAD))
+    inspections, _, _ = serve(camera, plc, jobs=f"jobs: {{1: {other}}}\n")
+    assert inspections[-1].recipe == "other"
+    assert inspections[-1].verdict is Verdict.OK
+    assert [inspection.acquisition for inspection in inspections] == [101, 102]
+
+
+@pytest.fixture
+def opening(monkeypatch):
+    """Opening a job waits for this event."""
+    may_open = threading.Event()
+
+    @contextmanager
+    def open_slowly(*words, **options):
+        if words[0].parent.name == "other":
+            assert may_open.wait(30)
+        with open_inspector(*words, **options) as inspector:
+            yield inspector
+
+    monkeypatch.setattr("edge_inspect.station.loop.open_inspector", open_slowly)
+    return may_open
+
+
+def test_the_old_job_goes_on_until_the_next_is_ready_and_ready_falls_only_for_the_swap(serve, tmp_path, opening):
+    other = write_part(tmp_path / "other", image_threshold=100)
+    plc = ScriptedPlc()
+    camera = ScriptedCamera(*(frame(i, grey=BAD) for i in range(4)))
+
+    def let_it_open():
+        opening.set()
+        return True
+
+    plc.script.extend([job(1), trigger(1), trigger(2), Until(let_it_open), plc.answered(2), trigger(3)])
+    inspections, _, _ = serve(camera, plc, trigger="plc", jobs=f"jobs: {{1: {other}}}\n")
+    assert [(i.recipe, i.verdict.value) for i in inspections] == [("cell", "NG"), ("cell", "NG"), ("other", "OK")]
+    assert plc.readiness == [True, False, True, False]
+
+
+def test_a_part_accepted_before_ready_fell_is_the_old_jobs(serve, tmp_path):
+    other = write_part(tmp_path / "other", image_threshold=100)
+
+    class Hasty(ScriptedPlc):
+        def ready(self, is_ready, reason=""):
+            super().ready(is_ready, reason)
+            if reason == "job 1 takes over":
+                self.script.appendleft(trigger(1))
+
+    plc = Hasty()
+    plc.script.extend([job(1), plc.answered(2), trigger(2)])
+    inspections, _, _ = serve(ScriptedCamera(frame(1), frame(2)), plc, trigger="plc", jobs=f"jobs: {{1: {other}}}\n")
+    assert [(i.acquisition, i.recipe) for i in inspections] == [(1, "cell"), (2, "other")]
+
+
+def test_another_job_change_meanwhile_is_refused(serve, tmp_path, opening):
+    other = write_part(tmp_path / "other", image_threshold=100)
+    plc = ScriptedPlc()
+
+    def let_it_open():
+        opening.set()
+        return True
+
+    plc.script.extend([job(1), job(7), plc.answered(2), Until(let_it_open), plc.answered(3)])
+    serve(ScriptedCamera(), plc, trigger="plc", jobs=f"jobs: {{1: {other}, 7: {other}}}\n")
+    assert plc.answers == [(0, ""), (0, "another job change is under way; ask again when it is done"), (1, "")]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_defect_while_a_job_is_opened_fails_the_command_and_the_old_job_goes_on(serve, tmp_path, monkeypatch):
+    def broken(*words, **options):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr("edge_inspect.station.loop.open_inspector", broken)
+    plc = ScriptedPlc()
+    plc.script.extend([job(1), plc.answered(2), trigger(1)])
+    inspections, _, _ = serve(ScriptedCamera(frame(1)), plc, trigger="plc", jobs=f"jobs: {{1: {tmp_path}}}\n")
+    assert "the engine has a defect: ZeroDivisionError" in plc.answers[1][1]
+    assert verdicts(inspections) == ["OK"]
+
+
+def test_a_station_that_stops_while_a_job_is_opened_closes_it_too(serve, tmp_path, opening, monkeypatch):
+    other = write_part(tmp_path / "other", image_threshold=100)
+    closed = []
+    monkeypatch.setattr("edge_inspect.station.jobs.LEAVE_WITHIN_S", 30)
+
+    class Stopping(ScriptedPlc):
+        def ready(self, is_ready, reason=""):
+            super().ready(is_ready, reason)
+            if reason == "the station is stopping":
+                opening.set()
+
+    @contextmanager
+    def noting(*words, **options):
+        assert opening.wait(30)
+        with open_inspector(*words, **options) as inspector:
+            yield inspector
+        closed.append(words[0].parent.name)
+
+    monkeypatch.setattr("edge_inspect.station.loop.open_inspector", noting)
+    serve(ScriptedCamera(), Stopping(job(1)), trigger="plc", jobs=f"jobs: {{1: {other}}}\n")
+    assert closed == ["other"]
+
+
+def test_an_engine_that_belongs_to_its_thread_is_opened_in_the_lines_own():
+    threads = []
+
+    @contextmanager
+    def open_job(number):
+        threads.append(threading.current_thread())
+        yield number
+        threads.append(threading.current_thread())
+
+    jobs = JobChange(open_job, beside=False)
+    jobs.start(job(3))
+    taken = jobs.take()
+    assert taken.inspector == 3
+    jobs.give_up(taken.opened)
+    jobs.close()
+    assert set(threads) == {threading.current_thread()}
 
 
 def test_a_trigger_the_wire_had_to_miss_stands_in_the_records_as_the_fault_it_said(serve):

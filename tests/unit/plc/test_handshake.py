@@ -272,7 +272,8 @@ def test_a_job_change_executes_and_completes(handshake: Handshake) -> None:
     assert request is not None
     assert (request.kind, request.job, request.received_ns) == (RequestKind.JOB_CHANGE, 17, 9)
     status = handshake.status(9)
-    assert (status.command_executing, status.trigger_ready, status.online) == (True, False, True)
+    assert (status.command_executing, status.trigger_ready, status.online) == (True, True, True)
+    assert status.system_busy
     handshake.answer(17, failed=False)
     status = handshake.status(10)
     assert (status.command_executing, status.command_completed, status.current_job) == (False, True, 17)
@@ -280,6 +281,16 @@ def test_a_job_change_executes_and_completes(handshake: Handshake) -> None:
     status = handshake.status(11)
     assert not any((status.command_completed, status.command_failed))
     assert status.trigger_ready
+
+
+def test_a_trigger_written_together_with_a_job_change_is_missed_and_a_later_one_is_the_running_jobs(handshake: Handshake) -> None:
+    handshake.write(Control(trigger_enable=True, buffer_results_enable=True, trigger=True, execute_command=True, job=2), 0)
+    assert handshake.status(0).missed_acquisition
+    handshake.write(Control(trigger_enable=True, buffer_results_enable=True, execute_command=True, job=2), 0)
+    handshake.write(Control(trigger_enable=True, buffer_results_enable=True, trigger=True, execute_command=True, job=2), 0)
+    assert handshake.status(0).trigger_ack
+    kinds = [request.kind for request in (handshake.take(0), handshake.take(0), handshake.take(0)) if request is not None]
+    assert kinds == [RequestKind.JOB_CHANGE, RequestKind.MISSED, RequestKind.TRIGGER]
 
 
 def test_a_job_that_does_not_run_fails_the_command_and_keeps_the_old_job(handshake: Handshake) -> None:
