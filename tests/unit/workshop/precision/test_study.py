@@ -55,10 +55,9 @@ def test_rows_are_kept_one_of_a_kind_and_told_on_the_page(rows, tmp_path: Path):
 def test_an_engine_for_the_study_is_taught_once(good_folder, tmp_path: Path, monkeypatch):
     from edge_inspect.workshop.precision import study
 
+    plate = SimpleNamespace(name="plate", locator=None, size=None, part_of=None)
     taught = []
     monkeypatch.setattr(study, "teach", lambda images, **given: taught.append(given) or (tmp_path / "part" / "thresholds.json").touch())
     for _ in range(2):
-        assert study.teach_for_study(
-            tmp_path / "part", SimpleNamespace(name="plate", locator=None, size=None, part_of=None), sorted(good_folder.iterdir())
-        ).exists()
+        assert study.teach_for_study(tmp_path / "part", plate, sorted(good_folder.iterdir())).exists()
     assert [(given["width"], given["height"]) for given in taught] == [(256, 256)]
