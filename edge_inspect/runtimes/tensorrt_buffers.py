@@ -5,7 +5,7 @@
     next page   image_score (1,) float32
     last page   order to the GPU's warp, where it makes `frame`; camera frames have a memory of their own (tensorrt_frames.py)
 
-It has no name in any folder (`memfd_create`), so nothing of it is left when the last process that maps it is gone.
+It has no name in any folder (nameless_memory.py), so nothing of it is left when the last process that maps it is gone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import numpy.typing as npt
 from edge_inspect.datatypes import Placement, UInt8Image
 from edge_inspect.model_folder import Manifest
 from edge_inspect.runtimes.graph import FRAME, IMAGE_SCORE, SCORE_MAP, Buffers
+from edge_inspect.runtimes.nameless_memory import open_nameless_memory
 from edge_inspect.runtimes.tensorrt_frames import Mosaic, RawFrames
 from edge_inspect.runtimes.tensorrt_worker import ORDER_BYTES
 
@@ -91,7 +92,7 @@ class SharedBuffers(Buffers):
         self.tensors = lay_out(manifest, float_input=float_input, names=names)
         self.order = self.tensors[-1].offset + _whole_pages(self.tensors[-1].size)
         self.size = self.order + _whole_pages(ORDER_BYTES)
-        self.descriptor = os.memfd_create("edge-inspect engine")
+        self.descriptor = open_nameless_memory("edge-inspect engine")
         os.ftruncate(self.descriptor, self.size)
         self.memory = mmap.mmap(self.descriptor, self.size)
         frame, score_map, image_score = (_view(self.memory, tensor) for tensor in self.tensors)

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from edge_inspect.datatypes import Placement, UInt8Image
 from edge_inspect.runtimes.gpu_warp import FrameFormat, PixelLayout, WarpParameters, warp_parameters
+from edge_inspect.runtimes.nameless_memory import open_nameless_memory
 from edge_inspect.runtimes.tensorrt_worker import ROWS_TO_COPY
 
 Mosaic = Literal["BayerRG8", "BayerBG8", "BayerGR8", "BayerGB8"]
@@ -40,7 +41,7 @@ class RawFrames:
         self._of_one_channel = PixelLayout(mosaic) if mosaic else PixelLayout.MONO
         self._asked: tuple[object, ...] = ()
         self._answer = b"", (0, 0)
-        self.descriptor = os.memfd_create("edge-inspect frame")
+        self.descriptor = open_nameless_memory("edge-inspect frame")
         self._map(size)
 
     def put(self, pixels: UInt8Image, placement: Placement) -> None:

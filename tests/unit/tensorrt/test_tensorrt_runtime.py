@@ -92,6 +92,17 @@ def test_the_worker_keeps_the_promises_of_a_runtime(version, plan_of):
         check_runtime(partial(opened, (model, plan)), model)
 
 
+@pytest.mark.parametrize("in_process", [False, True], ids=["worker", "in process"])
+def test_a_python_for_an_old_glibc_shares_memory_without_a_name_too(in_process, plan_of, monkeypatch):
+    monkeypatch.delattr(os, "memfd_create")
+    with nothing_left(), opened(plan_of("10.3.0", warp=True), in_process=in_process, frame_mb=1) as engine:
+        held = (str(Path(f"/proc/self/fd/{number}").readlink()) for number in descriptors() if Path(f"/proc/self/fd/{number}").exists())
+        assert any("deleted" in file and file.startswith("/dev/shm/") for file in held)
+        assert engine.infer(GREY, WHOLE).image == 10
+        large = np.full((1100, 1400, 3), 138, np.uint8)
+        assert engine.infer(large, place(1400, 1100, None, width=64, height=48, channels=3)).image == 10
+
+
 def test_a_worker_that_stays_awake_answers_dies_and_leaves_like_any_other(plan_of, fault):
     with nothing_left(), opened(plan_of("10.3.0"), busy_wait_ms=20) as engine:
         assert engine.infer(GREY, WHOLE).image == 10
