@@ -61,7 +61,7 @@ class Inspector:
         self.limits = Limits(image_threshold=thresholds.image_threshold, pixel_threshold=thresholds.pixel_threshold, rule=recipe.decision)
         self._runtime = runtime
         self._locator = recipe.locator
-        self._own_score = model.manifest.image_score == "own"
+        self._highest_cells = model.manifest.highest_cells
         self._views: dict[tuple[int, int], tuple[Placement, CellMask]] = {}
 
     def inspect(self, frame: Frame) -> Finding:
@@ -77,7 +77,7 @@ class Inspector:
         placed = time.monotonic_ns()
         scores = self._runtime.infer(frame.pixels, placement)
         inferred = time.monotonic_ns()
-        score = masked_score(scores, searched, own=self._own_score)
+        score = masked_score(scores, searched, highest_cells=self._highest_cells)
         regions = find_regions(
             scores.map,
             pixel_threshold=self.limits.pixel_threshold,
