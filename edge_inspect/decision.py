@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_inspect.config import DecisionRule, RegionRule
-from edge_inspect.datatypes import CellMask, Region, Scores, Verdict
+from edge_inspect.datatypes import CellMask, Region, ScoreMap, Scores, Verdict
 from edge_inspect.errors import EngineError
 
 
@@ -43,13 +43,17 @@ class Decision:
     regions: tuple[Region, ...]
 
 
-def masked_score(scores: Scores, searched: CellMask, *, own: bool) -> float:
+def masked_score(scores: Scores, searched: CellMask, *, highest_cells: int | None) -> float:
     """The image score.
+
+    A number of cells and not a share of the searched ones: as long as so many are searched, a mask can only lower the score, and
+    a defect beside it counts as it does without one.
 
     Args:
         scores: what the engine said.
         searched: (h, w) bool, the cells that count; at least one.
-        own: take the engine's own image score (which no mask can apply to) instead of the maximum over searched cells.
+        highest_cells: the score is the mean of so many searched cells, the highest (all, where fewer are searched); None takes
+            the engine's own image score, which no mask can apply to.
 
     Returns:
         The score, engine units; not a number where a cell that counts is not.
@@ -57,15 +61,25 @@ def masked_score(scores: Scores, searched: CellMask, *, own: bool) -> float:
     Raises:
         EngineError: the engine has no image score of its own.
     """
-    if not own:
+    if highest_cells == 1:
         # Without a mask four times as fast, and masks are rare.
         return float(scores.map.max() if searched.all() else scores.map.max(where=searched, initial=-np.inf))
+    if highest_cells is not None:
+        return mean_of_highest(scores.map[searched], highest_cells)
     if scores.image is None:
         raise EngineError(
             "the engine gave no image score, but its manifest says that it has its own; export the model again, "
             'or with image_score "map maximum"'
         )
     return scores.image
+
+
+def mean_of_highest(cells: ScoreMap, count: int) -> float:
+    """Mean of the highest `count` cells, of all where there are fewer; added in one order, so that every machine gives the same bits."""
+    if cells.size == 0:
+        return -math.inf
+    highest = np.partition(cells, -count)[-count:] if count < cells.size else cells
+    return float(np.sort(highest, axis=None).mean(dtype=np.float64))
 
 
 def is_finite(scores: Scores) -> bool:

@@ -81,11 +81,21 @@ class LowerPrecision(_Recorded):
     least_overlap: float = Field(ge=0, le=1)
 
 
+class MeanOfHighest(_Recorded):
+    """The image score is the mean of so many cells of the score map, the highest."""
+
+    mean_of_highest: int = Field(gt=0)
+
+
+ImageScore = Literal["map maximum", "own"] | MeanOfHighest
+"""What the graph's second output is."""
+
+
 class Manifest(_Recorded):
     """What stands in `manifest.json`.
 
-    `image_score` says what the graph's second output is: "map maximum" is the maximum of the score map, and then a
-    masked recipe takes the maximum over the searched cells instead; "own" cannot be masked.
+    `image_score` says what the graph's second output is: "map maximum" is the maximum of the score map, `mean_of_highest` the mean
+    of its highest cells, and the line takes either over the searched cells; "own" cannot be masked.
     """
 
     format: Literal[1] = 1
@@ -93,13 +103,25 @@ class Manifest(_Recorded):
     family: str
     input: ImageSize
     score_map: MapSize
-    image_score: Literal["map maximum", "own"]
+    image_score: ImageScore
     score_meaning: str
     training: Training
     precisions: dict[Literal["fp16", "int8"], LowerPrecision] = Field(default_factory=dict)
     files: dict[str, str]
     software: str
     created_at: AwareDatetime
+
+    @property
+    def highest_cells(self) -> int | None:
+        """How many cells of the map the image score is the mean of: 1 is the maximum, None a score of the engine's own."""
+        return highest_cells(self.image_score)
+
+
+def highest_cells(image_score: ImageScore) -> int | None:
+    """How many cells of the map the image score is the mean of: 1 is the maximum, None a score of the engine's own."""
+    if isinstance(image_score, MeanOfHighest):
+        return image_score.mean_of_highest
+    return 1 if image_score == "map maximum" else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -200,7 +222,7 @@ def write_model_folder(
     model: str,
     family: str,
     input_size: ImageSize,
-    image_score: Literal["map maximum", "own"],
+    image_score: ImageScore,
     score_meaning: str,
     training: Training,
     software: str,

@@ -63,7 +63,8 @@ class Scorer:
         self.model = model
         self._runtime = runtime
         self._locator = recipe.locator
-        self.own_score = model.manifest.image_score == "own"
+        self.own_score = model.manifest.image_score != "map maximum"  # then the highest cell has a threshold of its own
+        self._highest_cells = model.manifest.highest_cells
         self._views: dict[tuple[int, int], tuple[Placement, CellMask]] = {}
 
     def score(self, frame: Frame) -> Scored:
@@ -84,7 +85,7 @@ class Scorer:
             raise EngineError("the engine gave a score that is not a finite number")
         return Scored(
             score=self.image_score(scores, searched),
-            peak=masked_score(scores, searched, own=False),
+            peak=masked_score(scores, searched, highest_cells=1),
             mean=float(scores.map.mean(where=searched)),
             scores=replace(scores, map=scores.map.copy()),
             placement=placement,
@@ -97,7 +98,7 @@ class Scorer:
         Raises:
             EngineError: the engine gave no image score, but should.
         """
-        return masked_score(scores, searched, own=self.own_score)
+        return masked_score(scores, searched, highest_cells=self._highest_cells)
 
     def gate(self, thresholds: Thresholds, *, kind: str) -> tuple[Binding, Acceptance]:
         """Hold the engine, opened in a runtime of this kind, against its golden frames once more, now with these thresholds.

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_inspect.datatypes import Placement, ScoreMap, Scores, UInt8Image
+from edge_inspect.decision import masked_score
 from edge_inspect.errors import EngineError
 from edge_inspect.model_folder import Golden, Manifest, ModelFolder
 from edge_inspect.protocols import Runtime
@@ -242,7 +243,7 @@ def _image_score(model: ModelFolder, scores: Scores) -> float:
         raise EngineError(
             f"{model.path}: the engine gives no image score, and the model has its own; build the engine again from this model"
         )
-    return float(scores.map.max())
+    return masked_score(scores, np.ones(scores.map.shape, np.bool_), highest_cells=model.manifest.highest_cells)
 
 
 def _scale(manifest: Manifest, wanted: _Answers) -> tuple[float, float]:

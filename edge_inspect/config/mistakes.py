@@ -55,7 +55,8 @@ def first_mistake(error: ValidationError) -> str:
     fault = error.errors()[0]
     if fault["type"] in {"missing", "extra_forbidden", "json_invalid"}:
         return ": ".join([*map(str, fault["loc"]), fault["msg"]])
-    return f"{'.'.join(map(str, fault['loc'])) or '(whole file)'}: {explained(fault)}"
+    way = [str(step) for step in fault["loc"] if not str(step).startswith("literal[")]  # which kind of value was tried is no key
+    return f"{'.'.join(way) or '(whole file)'}: {explained(fault)}"
 
 
 def shortened(value: object) -> str:

@@ -44,18 +44,25 @@ class Budget:
 AN = {"epochs": 12, "copies": 1}
 AN_SMALL = {"epochs": 12, "copies": 4}
 
-ONE_HEAD = {**AN, "memory": 0, "by_position": False}
+ONE_HEAD = {**AN, "memory": 0, "by_position": False, "highest_share": 0.0}
 """An's system E as the paper has it, without what the flagship adds."""
+
+PLAIN = {"highest_share": 0.0, "memory_whitening": 0.0}
+"""The flagship as it was first measured: image score the highest cell alone, memory not whitened."""
 
 CHOSEN_AMONG: Mapping[str, Mapping[str, Any]] = {
     "one head, gamma 0": {**ONE_HEAD, "discriminator_weight": 0.0},
     "one head, gamma 2": {**ONE_HEAD, "discriminator_weight": 2.0},
     "one head, light as it is": {**ONE_HEAD, "illumination": "none"},
     "one head, by position": {**ONE_HEAD, "by_position": True},
-    "not by position": {"by_position": False},
-    "gamma 0": {"discriminator_weight": 0.0},
-    "Lite2": {"backbone": "lite2"},
-    "both filters": {"illumination": "both"},
+    "highest cell": {"highest_share": 0.0},
+    "0.5 % of the cells": {"highest_share": 0.005},
+    "2 % of the cells": {"highest_share": 0.02},
+    "plain memory": {"memory_whitening": 0.0},
+    "plain, not by position": {**PLAIN, "by_position": False},
+    "plain, gamma 0": {**PLAIN, "discriminator_weight": 0.0},
+    "plain, Lite2": {**PLAIN, "backbone": "lite2"},
+    "plain, both filters": {**PLAIN, "illumination": "both"},
 }
 """Settings of the flagship held against each other on the validation part's real defects."""
 
@@ -71,6 +78,7 @@ BUDGETS: Mapping[str, Budget] = {
     "padim (as it lies)": Budget(system="padim", sets=("screw",), located=False),
     "padim (larger image)": Budget(system="padim", sets=tuple(LARGER), sizes=LARGER),
     "mdaae_sagan": Budget(settings=AN, small=AN_SMALL, robustness=True),
+    "mdaae_sagan (plain)": Budget(system="mdaae_sagan", settings={**AN, **PLAIN}, small={**AN_SMALL, **PLAIN}, robustness=True),
     "mdaae_sagan (as it lies)": Budget(system="mdaae_sagan", settings=AN, sets=("screw",), located=False),
     "mdaae_sagan (larger image)": Budget(system="mdaae_sagan", settings=AN, small=AN_SMALL, sets=tuple(LARGER), sizes=LARGER),
     "mdaae_sagan (one head)": Budget(system="mdaae_sagan", settings=ONE_HEAD, small=AN_SMALL),

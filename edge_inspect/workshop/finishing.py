@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import chain
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import onnx
@@ -26,7 +25,7 @@ from edge_inspect.config import Recipe
 from edge_inspect.datatypes import CellMask, Scores, UInt8Image
 from edge_inspect.decision import masked_score
 from edge_inspect.errors import ConfigError
-from edge_inspect.model_folder import Golden, ImageSize, ModelFolder, Training, write_model_folder
+from edge_inspect.model_folder import Golden, ImageScore, ImageSize, ModelFolder, Training, write_model_folder
 from edge_inspect.runtimes.reference import open_reference
 from edge_inspect.thresholds import Sample, Thresholds
 from edge_inspect.thresholds.frames import CalibrationFrames, kept, save_frames
@@ -62,7 +61,7 @@ class Described:
     """
 
     family: str
-    image_score: Literal["map maximum", "own"]
+    image_score: ImageScore
     score_meaning: str
     training: Training
 
@@ -123,12 +122,13 @@ def finish(
     held_out = tuple(chain.from_iterable(parts))
     with trial_folder(graph, _none_yet(graph, good), good.size, described) as trial, open_reference(model=trial) as reference:
         infer = inference(reference, good.size)
-        cells, own = trial.manifest.score_map, described.image_score == "own"
+        cells, two_events = trial.manifest.score_map, described.image_score != "map maximum"
         masks = [good.searched(recipe, width=cells.width, height=cells.height, image=index) for index in held_out]
-        scores, peaks = _held_out_scores(infer, [good.pixels[index] for index in held_out], masks, own=own, progress=progress)
+        images, highest = [good.pixels[index] for index in held_out], trial.manifest.highest_cells
+        scores, peaks = _held_out_scores(infer, images, masks, highest_cells=highest, progress=progress)
         limits = part_limits(
             [_worst(scores, held_out, part) for part in parts],
-            [_worst(peaks, held_out, part) for part in parts] if own else None,
+            [_worst(peaks, held_out, part) for part in parts] if two_events else None,
             wanted=false_reject_rate,
             rule=recipe.decision,
         )
@@ -175,14 +175,19 @@ def _none_yet(graph: onnx.ModelProto, good: GoodImages) -> Golden:
 
 
 def _held_out_scores(
-    infer: Callable[[UInt8Image], Scores], images: Sequence[UInt8Image], searched: Iterable[CellMask], *, own: bool, progress: Progress
+    infer: Callable[[UInt8Image], Scores],
+    images: Sequence[UInt8Image],
+    searched: Iterable[CellMask],
+    *,
+    highest_cells: int | None,
+    progress: Progress,
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Image score and largest searched cell of every held-out image."""
     scores, peaks = [], []
     for done, (pixels, cells) in enumerate(zip(images, searched, strict=True), start=1):
         said = infer(pixels)
-        scores.append(float(masked_score(said, cells, own=own)))
-        peaks.append(float(masked_score(said, cells, own=False)))
+        scores.append(float(masked_score(said, cells, highest_cells=highest_cells)))
+        peaks.append(float(masked_score(said, cells, highest_cells=1)))
         progress("scoring", done, len(images))
     return tuple(scores), tuple(peaks)
 

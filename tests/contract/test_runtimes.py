@@ -14,7 +14,7 @@ from edge_inspect.testing import check_runtime
 MODELS = Path(__file__).parents[1] / "golden" / "models"
 
 
-@pytest.mark.parametrize("name", ["tiny", "tiny_mono", "tiny_own"])
+@pytest.mark.parametrize("name", ["tiny", "tiny_mono", "tiny_own", "tiny_highest"])
 @pytest.mark.parametrize("kind", ["openvino", "onnx", "reference"])
 def test_a_built_in_runtime_keeps_its_promises(kind, name):
     model = open_model_folder(MODELS / name)

@@ -12,6 +12,7 @@ tiny_mono     32x32 grey -> map 8x8
 tiny_nan      tiny, and the cell of a pixel of exactly 255 in any channel is NaN (the image score is not: ReduceMax passes over it)
 tiny_failing  tiny, but the library fails on a frame whose brightest pixel is 255, and goes on with the next
 tiny_own      tiny, but the image score is an `own` one: the mean of the map
+tiny_highest  tiny, but the image score is the mean of the map's four highest cells
 
 `models/variants/<name>.onnx` are graphs that break the contract, or do not agree with the golden frames of `tiny`.
 """
@@ -27,7 +28,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
 import edge_inspect.runtimes  # noqa: F401  before onnxruntime: keeps it from reporting home
-from edge_inspect.model_folder import Golden, ImageSize, Training, write_model_folder
+from edge_inspect.model_folder import Golden, ImageSize, MeanOfHighest, Training, write_model_folder
 
 MODELS = Path(__file__).parent / "models"
 CELL = 4
@@ -51,6 +52,7 @@ def make_graph(
     input_type=TensorProto.UINT8,
     squeeze=True,
     batch=1,
+    highest=1,
 ) -> bytes:
     """The graph; every argument but the first two breaks it in one way."""
     frame, score_map, image_score = names
@@ -73,9 +75,13 @@ def make_graph(
         node("Abs", ["signed"], ["deviation"]),
         node("Pad", ["deviation", "pads"], ["placed"]),
         node("Conv", ["placed", "kernel", "bias"], [score_map], kernel_shape=[CELL, CELL], strides=[CELL, CELL]),
-        node(image_op, [score_map], [image_score], axes=[1, 2, 3], keepdims=0)
-        if squeeze
-        else node(image_op, [score_map], [image_score], axes=[2, 3], keepdims=0),
+        *(
+            _mean_of_highest(score_map, image_score, highest, constants)
+            if highest > 1
+            else [node(image_op, [score_map], [image_score], axes=[1, 2, 3], keepdims=0)]
+            if squeeze
+            else [node(image_op, [score_map], [image_score], axes=[2, 3], keepdims=0)]
+        ),
     ]
     if fail_at is not None:
         # Adds all pixels to all pixels but one, when the brightest pixel is this one; else adds zero to the map.
@@ -110,6 +116,15 @@ def make_graph(
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8, producer_name="make_models.py")
     onnx.checker.check_model(model, full_check=True)
     return model.SerializeToString()
+
+
+def _mean_of_highest(score_map: str, image_score: str, cells: int, constants: dict) -> list:
+    constants |= {"line_shape": np.array([1, -1], np.int64), "highest_count": np.array([cells], np.int64)}
+    return [
+        helper.make_node("Reshape", [score_map, "line_shape"], ["cells"]),
+        helper.make_node("TopK", ["cells", "highest_count"], ["highest", "places"], axis=1),
+        helper.make_node("ReduceMean", ["highest"], [image_score], axes=[1], keepdims=0),
+    ]
 
 
 def make_frames(size: ImageSize) -> np.ndarray:
@@ -178,6 +193,7 @@ def main() -> None:
     write_tiny("tiny_nan", RGB, make_graph(nan_at=255))
     write_tiny("tiny_failing", RGB, make_graph(fail_at=255))
     write_tiny("tiny_own", RGB, make_graph(image_op="ReduceMean"), "own")
+    write_tiny("tiny_highest", RGB, make_graph(highest=4), MeanOfHighest(mean_of_highest=4))
     (MODELS / "variants").mkdir(exist_ok=True)
     for name, broken in VARIANTS.items():
         (MODELS / "variants" / f"{name}.onnx").write_bytes(make_graph(**broken))

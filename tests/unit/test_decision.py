@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from edge_inspect.config import DecisionRule, RegionRule
 from edge_inspect.datatypes import Region, Scores, Verdict
-from edge_inspect.decision import Decision, Limits, decide, is_finite, masked_score
+from edge_inspect.decision import Decision, Limits, decide, is_finite, masked_score, mean_of_highest
 from edge_inspect.errors import EngineError
 
 ALL = np.ones((2, 2), bool)
@@ -144,24 +145,62 @@ def test_a_map_without_an_image_score_can_be_finite():
 
 
 def test_the_engines_own_score_is_taken_as_it_is():
-    assert masked_score(scores([[1, 2], [3, 4]], image=9.5), ALL, own=True) == 9.5
+    assert masked_score(scores([[1, 2], [3, 4]], image=9.5), ALL, highest_cells=None) == 9.5
 
 
 def test_an_engine_without_the_score_it_promised_is_an_error():
     with pytest.raises(EngineError, match="no image score, but its manifest says that it has its own"):
-        masked_score(scores([[1, 2], [3, 4]]), ALL, own=True)
+        masked_score(scores([[1, 2], [3, 4]]), ALL, highest_cells=None)
 
 
 def test_the_maximum_is_taken_over_searched_cells_only():
-    got = masked_score(scores([[1, 2], [3, 4]], image=4.0), np.array([[True, True], [False, False]]), own=False)
+    got = masked_score(scores([[1, 2], [3, 4]], image=4.0), np.array([[True, True], [False, False]]), highest_cells=1)
     assert got == 2
     assert type(got) is float
 
 
 def test_a_score_below_zero_is_not_clamped():
-    assert masked_score(scores([[-5, -2], [-3, -4]]), ALL, own=False) == -2
+    assert masked_score(scores([[-5, -2], [-3, -4]]), ALL, highest_cells=1) == -2
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_cell_that_is_not_finite_shows_in_the_masked_score(bad):
-    assert not np.isfinite(masked_score(scores([[1, bad], [3, 4]]), ALL, own=False))
+    assert not np.isfinite(masked_score(scores([[1, bad], [3, 4]]), ALL, highest_cells=1))
+
+
+@pytest.mark.parametrize(("count", "wanted"), [(1, 4), (2, 3.5), (3, 3), (4, 2.5), (9, 2.5)])
+def test_the_mean_of_the_highest_cells_is_that_of_all_where_there_are_fewer(count, wanted):
+    assert masked_score(scores([[1, 2], [4, 3]], image=99.0), ALL, highest_cells=count) == wanted
+
+
+def test_the_highest_cells_are_those_that_are_searched():
+    assert masked_score(scores([[9, 2], [4, 3]]), np.array([[False, True], [True, True]]), highest_cells=2) == 3.5
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_a_searched_cell_that_is_not_finite_shows_in_the_mean_of_the_highest(bad, count):
+    assert not np.isfinite(masked_score(scores([[1, bad], [3, 4]]), ALL, highest_cells=count))
+
+
+def test_a_part_of_which_nothing_is_searched_has_no_finite_score():
+    assert masked_score(scores([[1, 2], [3, 4]]), ~ALL, highest_cells=2) == -np.inf
+
+
+CELLS = arrays(np.float32, (6, 5), elements=st.floats(-1000, 1000, width=32))
+
+
+@given(CELLS, arrays(np.bool_, (6, 5)), st.integers(1, 12))
+def test_a_mask_never_raises_the_mean_of_the_highest_while_so_many_cells_are_searched(cells, searched, count):
+    searched.flat[:count] = True
+    everywhere = masked_score(scores(cells), np.ones((6, 5), bool), highest_cells=count)
+    assert masked_score(scores(cells), searched, highest_cells=count) <= everywhere <= cells.max()
+
+
+@given(CELLS, st.integers(1, 40), st.randoms(use_true_random=False))
+def test_the_mean_of_the_highest_has_the_same_bits_wherever_the_cells_lie(cells, count, random):
+    turned = list(cells.flat)
+    random.shuffle(turned)
+    got = mean_of_highest(cells.reshape(-1), count)
+    assert got == mean_of_highest(np.array(turned, np.float32), count)
+    assert got == pytest.approx(sum(sorted(map(float, turned))[-count:]) / min(count, 30), rel=1e-9, abs=1e-9)

@@ -190,6 +190,32 @@ def test_an_engine_that_does_not_agree_with_its_golden_frames_never_serves(tmp_p
         pytest.fail("served")
 
 
+def test_a_mean_of_the_highest_cells_is_taken_over_the_searched_ones(tmp_path):
+    shown = frame(spot=(32, 48, 16))  # two by two cells of 80
+    pixels = np.array(shown.pixels)
+    pixels[:, 64:] = 128 + 20
+    shown = Frame(pixels=pixels, sequence=1, exposed_ns=0, taken_at=shown.taken_at, camera="test")
+    with opened(tmp_path, model="tiny_highest") as inspector:
+        whole = inspector.inspect(shown)
+    half = "masks: {ignore: [[[24, 40], [40, 40], [40, 72], [24, 72]]]}\n"  # hides two of the four cells
+    with opened(tmp_path, half, model="tiny_highest") as inspector:
+        masked = inspector.inspect(shown)
+    assert whole.score == pytest.approx(80)
+    assert masked.score == pytest.approx((80 + 80 + 20 + 20) / 4)
+    assert masked.scores.image == pytest.approx(80)
+
+
+def test_a_defect_of_a_single_cell_is_still_a_region_and_rejects_where_regions_decide(tmp_path):
+    shown = frame(spot=(32, 48, 8))  # one cell of 80: a mean of 20 over the four highest
+    with opened(tmp_path, model="tiny_highest") as inspector:
+        by_score = inspector.inspect(shown)
+    with opened(tmp_path, "decision: {regions: {}}\n", model="tiny_highest") as inspector:
+        by_either = inspector.inspect(shown)
+    assert by_score.score == pytest.approx(20)
+    assert (by_score.verdict, len(by_score.regions)) == (Verdict.OK, 1)
+    assert (by_either.verdict, by_either.regions[0].peak) == (Verdict.NG, pytest.approx(80))
+
+
 def test_a_mask_is_refused_where_the_score_is_the_engines_own(tmp_path):
     with pytest.raises(ConfigError, match="decide by regions"), opened(tmp_path, "masks: {border_px: 2}\n", model="tiny_own"):
         pytest.fail("served")

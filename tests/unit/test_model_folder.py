@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from edge_inspect.errors import EngineError
-from edge_inspect.model_folder import Golden, ImageSize, Training, open_model_folder, write_model_folder
+from edge_inspect.model_folder import Golden, ImageSize, MeanOfHighest, Training, open_model_folder, write_model_folder
 
 ONNX = b"a graph"
 
@@ -231,3 +231,16 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "engines").write_text("a file where a folder should be")
     with pytest.raises(EngineError, match=r"the model cannot be written: (File exists|Not a directory)"):
         write(tmp_path / "engines" / "cell")
+
+
+@pytest.mark.parametrize(("image_score", "cells"), [("map maximum", 1), ("own", None), (MeanOfHighest(mean_of_highest=41), 41)])
+def test_the_manifest_says_how_many_cells_the_image_score_is_the_mean_of(tmp_path, image_score, cells):
+    write(tmp_path / "cell", image_score=image_score)
+    manifest = open_model_folder(tmp_path / "cell").manifest
+    assert (manifest.image_score, manifest.highest_cells) == (image_score, cells)
+
+
+@pytest.mark.parametrize("cells", [0, -1, 2.5])
+def test_a_mean_of_no_whole_number_of_cells_is_refused(cells):
+    with pytest.raises(ValueError, match="mean_of_highest"):
+        MeanOfHighest(mean_of_highest=cells)

@@ -46,8 +46,8 @@ CONTRACTIVE: Mapping[str, Any] = {"variant": "contractive", "bottleneck": "dense
 CONTRACTIVE_RESNET50: Mapping[str, Any] = {**CONTRACTIVE, "encoder": "resnet50", "penalty_weight": 1e-12}
 """Batch norm, layer on layer, makes the Jacobian of ResNet50 with random weights millions of times that of the others."""
 
-REMEMBERING: Mapping[str, Any] = {"by_position": True, "memory": 1000}
-"""What the flagship has over An's system E: a second head on the same levels (DECISIONS 43)."""
+REMEMBERING: Mapping[str, Any] = {"by_position": True, "memory": 1000, "highest_share": 0.01}
+"""What the flagship has over An's system E: a second head on the same levels (DECISIONS 43), and its image score (score-1)."""
 
 CATALOGUE: Mapping[str, Entry] = {
     "dae": Entry(module="kumar", name="Kumar", source=KUMAR),

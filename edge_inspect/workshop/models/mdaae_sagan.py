@@ -18,7 +18,6 @@ for the generator. Where we leave the paper, and why:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -27,10 +26,10 @@ from torch.nn import functional
 from torch.optim import AdamW, Optimizer
 
 from edge_inspect.errors import ConfigError
-from edge_inspect.model_folder import ImageSize
+from edge_inspect.model_folder import ImageScore, ImageSize, MeanOfHighest, highest_cells
 from edge_inspect.workshop.anomalies import moved, plant_anomaly
 from edge_inspect.workshop.models.cross_fitting import cross_fitted, joined
-from edge_inspect.workshop.models.frames import GaussianFilter, enlarged, maximum, planes_from_frames
+from edge_inspect.workshop.models.frames import GaussianFilter, enlarged, mean_of_highest, planes_from_frames
 from edge_inspect.workshop.models.illumination import open_illumination
 from edge_inspect.workshop.models.initialise import xavier_uniform
 from edge_inspect.workshop.models.mdaae_errors import open_error
@@ -61,7 +60,7 @@ class MdaaeSagan(nn.Module):
 
     Config = MdaaeSaganConfig
     config: MdaaeSaganConfig
-    image_score: Literal["map maximum", "own"] = "map maximum"
+    image_score: ImageScore
     error_mean: Tensor
     error_scale: Tensor
     memory_mean: Tensor
@@ -80,6 +79,8 @@ class MdaaeSagan(nn.Module):
         refuse_uneven(size, MULTIPLE)
         self.config = config
         self.epoch = 0
+        self.image_score = _image_score(config, size)
+        self.highest_cells = highest_cells(self.image_score) or 1
         self.score_meaning = _meaning(config)
         self.illumination = open_illumination(config.illumination)
         self.levels = FeatureLevels(config.backbone) if config.reconstruction == "mdaae" else ImageLevel(size.channels)
@@ -105,7 +106,7 @@ class MdaaeSagan(nn.Module):
         self.error = open_error(config, sum(channels), grid)
         positions = grid if config.by_position else (1, 1)
         coarse = tuple(side // max(strides) for side in grid) if config.by_position else (1, 1)
-        self.memory = NeighbourMemory(sum(channels), strides, entries=config.memory) if config.memory else None
+        self.memory = _memory(config, sum(channels), strides)
         for name, shape in (("error", positions), ("memory", coarse), ("judged", (1, 1))):
             self.register_buffer(f"{name}_mean", torch.zeros(1, 1, *shape))
             self.register_buffer(f"{name}_scale", torch.ones(1, 1, *shape))
@@ -170,7 +171,7 @@ class MdaaeSagan(nn.Module):
             self._normalise("judged", torch.cat(judged))
 
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor]:
-        """Score map (n, 1, H/4, W/4) and its maximum (n,). Source: An et al. 2026, eq. 15."""
+        """Score map (n, 1, H/4, W/4) and image score (n,). Source: An et al. 2026, eq. 15, but for the image score, which is ours."""
         levels = self.standard(self.levels(self.illumination(planes_from_frames(frames))))
         again, _ = self.autoencoder(levels)
         score = (self.error(levels, again) - self.error_mean) * self.error_scale
@@ -181,7 +182,7 @@ class MdaaeSagan(nn.Module):
             judged = (self._judged(levels) - self.judged_mean) * self.judged_scale
             score = score + self.config.discriminator_weight * judged
         score_map = self.smooth(enlarged(score, 2))
-        return score_map, maximum(score_map)
+        return score_map, mean_of_highest(score_map, self.highest_cells)
 
     def _row(self, copies: Sequence[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]], device: torch.device) -> Prepared:
         good, spoilt, anomalous, area = (torch.from_numpy(np.stack(values)).to(device) for values in zip(*copies, strict=True))
@@ -265,6 +266,18 @@ def _copies(
         spoilt, anomalous = plant_anomaly(good, random)
         made.append((good, spoilt, anomalous, seen))
     return made
+
+
+def _image_score(config: MdaaeSaganConfig, size: ImageSize) -> ImageScore:
+    """The highest cells' mean, so many as the share of the map is; the maximum where that is one cell or fewer."""
+    cells = round(config.highest_share * (2 * size.height // CELL_PX) * (2 * size.width // CELL_PX))
+    return MeanOfHighest(mean_of_highest=cells) if cells > 1 else "map maximum"
+
+
+def _memory(config: MdaaeSaganConfig, channels: int, strides: Sequence[int]) -> NeighbourMemory | None:
+    if config.memory == 0:
+        return None
+    return NeighbourMemory(channels, strides, entries=config.memory, whitening=config.memory_whitening)
 
 
 def _meaning(config: MdaaeSaganConfig) -> str:

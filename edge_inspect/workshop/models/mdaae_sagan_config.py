@@ -36,6 +36,10 @@ class MdaaeSaganConfig(SystemConfig):
             in the graph (promise 5: never per image).
         memory: neighbourhoods of good parts that every one is held against, wherever it lies (ours, PatchCore's; `neighbours.py`).
             Added to the error, both by position; 0: none.
+        memory_whitening: neighbourhoods are compared after whitening, their directions' variances raised by this share of the mean
+            one; 0 compares them as they are. Chosen as `discriminator_weight` is (DECISIONS score-2).
+        highest_share: the image score is the mean of this share of the map's cells, the highest; 0: of the highest alone. Chosen
+            likewise (DECISIONS score-1).
         discriminator_weight: gamma of eq. 15; all terms are in standard deviations over good parts. Of 0 to 2, chosen on the
             polycrystalline cells of elpv_dataset, which nothing else is judged on (docs/results/accuracy.md, DECISIONS 41).
         discriminator_width: channels inside it. Ours.
@@ -65,6 +69,8 @@ class MdaaeSaganConfig(SystemConfig):
     pooling: float = Field(default=0.1, ge=0, le=1)
     by_position: bool = False
     memory: int = Field(default=0, ge=0)
+    memory_whitening: float = Field(default=0.01, ge=0)
+    highest_share: float = Field(default=0.0, ge=0, le=1)
     discriminator_weight: float = Field(default=0.5, ge=0)
     discriminator_width: int = Field(default=64, ge=8)
     adversarial_weight: float = Field(default=0.01, ge=0)

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from edge_inspect.config import Written
+from edge_inspect.model_folder import ImageScore
 
 Prepared = tuple[Tensor, ...]
 """What `prepare` made of some frames: tensors of one length, row i of each belongs together."""
@@ -69,7 +70,7 @@ class System(Protocol):
 
     Config: type[SystemConfig]
     config: SystemConfig
-    image_score: Literal["map maximum", "own"]
+    image_score: ImageScore
     score_meaning: str
 
     def optimizers(self) -> Mapping[str, Optimizer]:

@@ -73,7 +73,7 @@ class Altered:
 
 
 @pytest.mark.parametrize("open_engine", ENGINES)
-@pytest.mark.parametrize("name", ["tiny", "tiny_mono", "tiny_nan", "tiny_own"])
+@pytest.mark.parametrize("name", ["tiny", "tiny_mono", "tiny_nan", "tiny_own", "tiny_highest"])
 def test_an_engine_that_agrees_is_accepted(open_engine, name):
     model = open_model_folder(MODELS / name)
     with open_engine(model=model) as runtime:
@@ -230,6 +230,21 @@ def test_own_image_scores_that_are_all_alike_are_measured_by_their_size(tmp_path
 def test_an_engine_without_an_image_score_is_judged_by_the_maximum_of_its_map(tiny):
     with open_reference(model=tiny) as runtime:
         assert accept(Altered(runtime, lambda scores, call: replace(scores, image=None)), tiny, image_threshold=20.0).frames == 7
+
+
+def test_a_wrong_mean_of_the_highest_cells_beside_a_right_map_is_refused_by_the_range_of_the_map():
+    model = open_model_folder(MODELS / "tiny_highest")
+    with open_reference(model=model) as runtime:
+        accept(Altered(runtime, lambda scores, call: replace(scores, image=scores.image + 0.05)), model, image_threshold=None)
+        with pytest.raises(EngineError, match="image score: got"):
+            accept(Altered(runtime, lambda scores, call: replace(scores, image=scores.image + 0.2)), model, image_threshold=None)
+
+
+def test_an_engine_without_an_image_score_is_judged_by_the_mean_of_its_highest_cells():
+    model = open_model_folder(MODELS / "tiny_highest")
+    with open_reference(model=model) as runtime:
+        said = accept(Altered(runtime, lambda scores, call: replace(scores, image=None)), model, image_threshold=20.0)
+    assert (said.frames, said.flipped) == (7, ())
 
 
 def test_an_engine_without_the_models_own_image_score_is_refused():

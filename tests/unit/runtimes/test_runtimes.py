@@ -17,7 +17,7 @@ from edge_inspect.model_folder import open_model_folder
 from edge_inspect.protocols import Runtime
 
 MODELS = Path(__file__).parents[2] / "golden" / "models"
-TINY_MODELS = ["tiny", "tiny_mono", "tiny_nan", "tiny_own", "tiny_failing"]
+TINY_MODELS = ["tiny", "tiny_mono", "tiny_nan", "tiny_own", "tiny_highest", "tiny_failing"]
 
 
 def whole_frame(width: int = 64, height: int = 48, channels: int = 3) -> Placement:

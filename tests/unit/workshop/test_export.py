@@ -11,6 +11,7 @@ import torch
 
 from edge_inspect.acceptance import accept
 from edge_inspect.config import Recipe, load_recipe
+from edge_inspect.decision import mean_of_highest
 from edge_inspect.errors import ConfigError, EngineError
 from edge_inspect.geometry import place, warp
 from edge_inspect.model_folder import Golden, open_model_folder
@@ -132,6 +133,37 @@ def test_a_dynamic_batch_stands_beside_the_graph_that_the_line_opens(trained: Pa
     assert session.run(None, {"frame": golden.images[:3]})[0].shape == (3, 1, 32, 32)
     with open_onnx(model=model) as runtime:
         accept(runtime, model, image_threshold=None)
+
+
+class TestMeanOfHighest:
+    """Where the image score is the mean of the highest cells, the line takes it from the map, and masks apply."""
+
+    @pytest.fixture
+    def highest(self, plate: Plate, tmp_path: Path) -> Path:
+        return train_toy(plate, tmp_path / "highest", highest_cells=9, epochs=3)
+
+    def test_the_graph_says_what_the_line_computes(self, highest: Path, recipe_file: Path) -> None:
+        result = exported(highest, recipe_file, dynamic_batch=True)
+        model, golden = result.finished.model, result.finished.model.load_golden()
+        assert (model.manifest.highest_cells, result.operators["TopK"]) == (9, 1)
+        assert max(result.agreement.values()) <= 1e-4
+        by_line = [mean_of_highest(one.reshape(-1), 9) for one in golden.maps]
+        np.testing.assert_allclose(golden.scores, by_line, rtol=1e-6)
+        assert (golden.scores < golden.maps.max(axis=(1, 2))).all()
+
+    def test_score_and_regions_are_two_events(self, highest: Path, recipe_file: Path) -> None:
+        finished = exported(highest, recipe_file).finished
+        assert finished.thresholds.image_threshold == max(finished.scores)
+        assert finished.thresholds.pixel_threshold > finished.thresholds.image_threshold
+        assert "likewise, from their largest cells" in finished.thresholds.rule
+
+    def test_a_mask_applies_to_it(self, highest: Path, recipe_file: Path) -> None:
+        whole = exported(highest, recipe_file).finished
+        recipe_file.write_text(recipe_file.read_text() + "masks: {border_px: 30}\n")
+        masked = exported(highest, recipe_file).finished
+        assert masked.model.engine_sha256 == whole.model.engine_sha256
+        assert np.all(np.array(masked.scores) <= whole.scores)
+        assert masked.scores != whole.scores
 
 
 class TestOwnScore:

@@ -6,8 +6,9 @@ import torch
 from pydantic import Field
 from torch import nn
 
+from edge_inspect.model_folder import MeanOfHighest
 from edge_inspect.workshop.models.catalogue import CATALOGUE
-from edge_inspect.workshop.models.frames import GaussianFilter, enlarged, maximum, planes_from_frames
+from edge_inspect.workshop.models.frames import GaussianFilter, enlarged, mean_of_highest, planes_from_frames
 from edge_inspect.workshop.models.illumination import open_illumination
 from edge_inspect.workshop.models.system import SystemConfig
 
@@ -20,6 +21,7 @@ class ToyConfig(SystemConfig):
     patience: int = 2
     image_score: Literal["map maximum", "own"] = "map maximum"
     offset: float = 0.0
+    highest_cells: int = 1
     fail_at: int = -1
     nan_at: int = -1
     levels: tuple[int, ...] = (1, 2)
@@ -33,7 +35,8 @@ class Toy(nn.Module):
 
     def __init__(self, config, size):
         super().__init__()
-        self.config, self.image_score, self.epoch = config, config.image_score, 0
+        self.config, self.epoch = config, 0
+        self.image_score = MeanOfHighest(mean_of_highest=config.highest_cells) if config.highest_cells > 1 else config.image_score
         self.illumination = open_illumination(config.illumination)
         self.squeeze = nn.Sequential(
             nn.Conv2d(size.channels, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.1), nn.Conv2d(8, 2, 1)
@@ -76,7 +79,8 @@ class Toy(nn.Module):
 
     def forward(self, frames):
         score_map = self.smooth(enlarged(self.error(self.small(frames)) / (self.usual + 1e-4), 2))
-        return score_map, maximum(score_map) if self.image_score == "map maximum" else score_map.mean(dim=(1, 2, 3)) + self.config.offset
+        own = score_map.mean(dim=(1, 2, 3)) + self.config.offset
+        return score_map, own if self.image_score == "own" else mean_of_highest(score_map, self.config.highest_cells)
 
 
 class ToyEntry:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from edge_inspect.errors import ConfigError
-from edge_inspect.model_folder import ImageSize
+from edge_inspect.model_folder import ImageSize, highest_cells
 from edge_inspect.workshop.models.attention import SelfAttention
 from edge_inspect.workshop.models.catalogue import configure
 from edge_inspect.workshop.models.cross_fitting import cross_fitted
@@ -461,6 +461,20 @@ def test_the_score_map_is_the_smoothed_error_where_the_discriminator_weighs_noth
         score_map, image_score = system(frames)
     torch.testing.assert_close(score_map, system.smooth(wanted))
     assert torch.equal(image_score, score_map.amax(dim=(1, 2, 3)))
+
+
+@pytest.mark.parametrize(("share", "cells"), [(0.0, 1), (0.004, 1), (0.01, 3), (0.012, 3), (0.25, 64)])
+def test_the_image_score_is_the_mean_of_that_share_of_the_cells(share: float, cells: int, plate: Plate) -> None:
+    system = opened("mdaae_sagan", side=64, highest_share=share)
+    with torch.no_grad():
+        score_map, image_score = system(plates(plate, 2, side=64))
+    highest = score_map.flatten(1).sort(dim=1, descending=True).values[:, :cells]
+    torch.testing.assert_close(image_score, highest.mean(dim=1))
+    assert highest_cells(system.image_score) == cells
+
+
+def test_only_the_flagship_has_an_image_score_of_more_than_one_cell() -> None:
+    assert {name: configure(name, {}).model_dump()["highest_share"] for name in FIVE} == {**dict.fromkeys(FIVE, 0.0), "mdaae_sagan": 0.01}
 
 
 def test_the_memory_s_term_is_added_in_deviations_of_its_own_at_every_position(plate: Plate) -> None:

@@ -5,7 +5,7 @@ from sklearn.neighbors import NearestNeighbors
 from torch import Tensor
 from torch.nn import functional
 
-from edge_inspect.workshop.models.neighbours import NeighbourMemory, k_centres
+from edge_inspect.workshop.models.neighbours import NeighbourMemory, k_centres, whitener_of
 
 pytestmark = pytest.mark.torch
 
@@ -61,6 +61,27 @@ def test_a_part_that_lies_elsewhere_is_as_near() -> None:
     moved = [torch.roll(level, level.shape[2] // 4, dims=2) for level in still]
     here, there = memory(still, still), memory(moved, moved)
     torch.testing.assert_close(there[:, :, 3:7], here[:, :, 1:5])  # but for the seam that rolling makes, and the border
+
+
+def test_whitened_neighbourhoods_are_measured_in_deviations_along_every_direction() -> None:
+    good, asked = levels_of(12), levels_of(2, seed=1)
+    memory = NeighbourMemory(sum(CHANNELS), STRIDES, entries=192, whitening=1e-9)
+    memory.fit([(good, good)])
+    points = by_hand(good)
+    nearest = NearestNeighbors(
+        n_neighbors=1, algorithm="brute", metric="mahalanobis", metric_params={"VI": np.linalg.inv(np.cov(points.T))}
+    )
+    wanted, _ = nearest.fit(points).kneighbors(by_hand(asked))
+    np.testing.assert_allclose(memory(asked, asked).numpy().ravel(), wanted.ravel(), rtol=1e-3)
+
+
+def test_whitening_raises_a_direction_in_which_good_parts_never_vary_to_a_share_of_the_mean_variance() -> None:
+    points = torch.zeros(400, 2)
+    points[:, 0] = torch.randn(400, generator=torch.Generator().manual_seed(0))
+    variance = float(points[:, 0].var())
+    matrix = whitener_of(points, 0.02)
+    expected = torch.diag(torch.tensor([variance * 1.01, variance * 0.01]).rsqrt())
+    torch.testing.assert_close(matrix, expected)
 
 
 def test_the_entries_are_picked_far_apart() -> None:
