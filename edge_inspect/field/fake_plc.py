@@ -12,23 +12,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
 
-from pymodbus.client import ModbusTcpClient
-from pymodbus.exceptions import ModbusException
-from pymodbus.pdu import ModbusPDU
-
 from edge_inspect.datatypes import Verdict
 from edge_inspect.errors import PlcError
 from edge_inspect.field.plc_ledger import Answer, Ledger, Values, answer_from_status, percentiles
-from edge_inspect.plc.modbus_server import silence_pymodbus
-from edge_inspect.plc.registers import CONTROL_START, STATUS_COUNT, STATUS_START, decode_status, encode_control
+from edge_inspect.field.plc_lines import ModbusLine, PlcLine
 from edge_inspect.plc.signals import Control
 
 SCAN_S = 0.001
 SLOW_SCAN_S = 0.1
 AWAY_S = 0.05
-TIMEOUT_S = 0.5
-"""pymodbus waits 3 s four times by default: 12 s for a frozen station."""
-RECONNECT_MOST_S = 1.0
 __all__ = ["Answer", "FakePlc", "Ledger", "Misbehaviour"]
 
 
@@ -39,6 +31,7 @@ class Misbehaviour(enum.Enum):
     DOUBLE_TRIGGER = "double-trigger"
     SLOW_SCAN = "slow-scan"
     DISCONNECT = "disconnect"
+    JOB_CHANGE = "job-change"
 
 
 class FakePlc:
@@ -56,6 +49,7 @@ class FakePlc:
         unit: int = 1,
         misbehave: frozenset[Misbehaviour] = frozenset(),
         answer_timeout_s: float = 5.0,
+        line: PlcLine | None = None,
     ) -> None:
         """Nothing is connected yet.
 
@@ -65,20 +59,17 @@ class FakePlc:
             unit: its unit number.
             misbehave: what to do wrong.
             answer_timeout_s: longest wait for Ready, and for a result [s].
+            line: another way to the station than as its Modbus client; host, port and unit then mean nothing.
         """
-        silence_pymodbus()
-        self._where = f"{host} port {port}"
-        self._client = ModbusTcpClient(host, port=port, timeout=TIMEOUT_S, retries=1, reconnect_delay_max=RECONNECT_MOST_S)
-        self._unit = unit
+        self._line = ModbusLine(host, port, unit) if line is None else line
         self._misbehave = misbehave
         self._answer_timeout_s = answer_timeout_s
-        self._scan_s = SLOW_SCAN_S if Misbehaviour.SLOW_SCAN in misbehave else SCAN_S
         self._control = Control()
         self._asked_at: dict[int, float] = {}
         self._answered: set[int] = set()
         self._raised_at: float | None = None
         self._newest = self._shown = 0
-        self._triggers = self._doubled = self._unasked = self._overrun_before = 0
+        self._cycles = self._triggers = self._doubled = self._unasked = self._overrun_before = 0
         self.answers: list[Answer] = []
 
     def __enter__(self) -> FakePlc:
@@ -92,13 +83,13 @@ class FakePlc:
             self._write(Control(trigger_enable=True, buffer_results_enable=buffered))
             self._clear_away()
         except PlcError:
-            self._hang_up()
+            self._line.close()
             raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Disconnect. The control registers stay as they are, as with a PLC that lost its power."""
-        self._hang_up()
+        self._line.close()
 
     def inspect_one(self) -> Answer:
         """One part: wait for Ready, trigger, read the result, acknowledge it.
@@ -109,6 +100,8 @@ class FakePlc:
         self._triggers += 1
         self._wait("Trigger Ready", lambda status: bool(status["trigger_ready"]))
         acquisition = self._trigger()
+        if Misbehaviour.JOB_CHANGE in self._misbehave:
+            self.change_job(0)
         if Misbehaviour.DOUBLE_TRIGGER in self._misbehave:
             self._triggers += 1
             self._trigger()
@@ -116,18 +109,28 @@ class FakePlc:
         self._wait("Results Valid to fall", lambda _: not self._control.results_ack)
         return next(answer for answer in reversed(self.answers) if answer.acquisition == acquisition)
 
-    def drive(self, parts: int, *, interval_s: float = 0.0, each: Callable[[Answer | None], None] = lambda _: None) -> Ledger:
+    def drive(
+        self,
+        parts: int,
+        *,
+        interval_s: float = 0.0,
+        each: Callable[[Answer | None], None] = lambda _: None,
+        choose: Callable[[], frozenset[Misbehaviour]] | None = None,
+    ) -> Ledger:
         """Trigger `parts` parts, `interval_s` [s] apart or as fast as the station answers.
 
         Args:
             parts: how many.
             interval_s: time from one trigger to the next; more where the station is slower.
             each: called with the answer of each part, None for one that got none.
+            choose: called before each part for what to do wrong with it; None always does what was said at the start.
         """
         due = time.monotonic()
         for _ in range(parts):
             time.sleep(max(0.0, due - time.monotonic()))
             due = max(due, time.monotonic()) + interval_s
+            self._misbehave = self._misbehave if choose is None else choose()
+            self._cycles += 1
             each(self._try_one())
         return self.ledger()
 
@@ -162,6 +165,8 @@ class FakePlc:
         if status["results_valid"] and status["inspection_id"] != self._shown and not self._control.results_ack:
             self._note_result(status)
             self._acknowledge()
+        elif status["results_valid"] and not self._control.results_ack and self._shown:
+            self._acknowledge()  # one that an earlier part was not acknowledged for
         elif self._control.results_ack and not status["results_valid"]:
             self._shown = 0
             self._write(replace(self._control, results_ack=False))
@@ -171,6 +176,7 @@ class FakePlc:
         """What it has counted so far."""
         count = [sum(answer.verdict is verdict for answer in self.answers) for verdict in (Verdict.OK, Verdict.NG, Verdict.FAULT)]
         return Ledger(
+            cycles=self._cycles,
             triggers=self._triggers,
             ok=count[0],
             ng=count[1],
@@ -181,6 +187,18 @@ class FakePlc:
             overrun=self._overrun_since(),
             latency_ms=percentiles([1000 * answer.latency_s for answer in self.answers]),
         )
+
+    def start_anew(self) -> None:
+        """The station was started again and counts from 1: forget what was shown by the one before, and enable the trigger.
+
+        Raises:
+            PlcError: the station does not answer.
+        """
+        self._line.forget()
+        self._asked_at.clear()
+        self._answered.clear()
+        self._raised_at, self._newest, self._shown, self._overrun_before = None, 0, 0, 0
+        self._write(Control(trigger_enable=True, buffer_results_enable=True))
 
     def _try_one(self) -> Answer | None:
         try:
@@ -194,7 +212,7 @@ class FakePlc:
         self._raised_at = time.perf_counter()
         self._write(replace(self._control, trigger=True))
         if Misbehaviour.DISCONNECT in self._misbehave:
-            self._hang_up()
+            self._line.hang_up()
             time.sleep(AWAY_S)
         self._wait("the trigger to be counted", lambda _: self._raised_at is None)
         self._write(replace(self._control, trigger=False))
@@ -240,27 +258,15 @@ class FakePlc:
         until = time.monotonic() + self._answer_timeout_s
         while not is_there(status := self.status()):
             if time.monotonic() > until:
-                raise PlcError(f"fake PLC: waited {self._answer_timeout_s:g} s for {what} of the station at {self._where}; see its log")
-            time.sleep(self._scan_s)
+                raise PlcError(
+                    f"fake PLC: waited {self._answer_timeout_s:g} s for {what} of the station at {self._line.where}; see its log"
+                )
+            time.sleep(SLOW_SCAN_S if Misbehaviour.SLOW_SCAN in self._misbehave else SCAN_S)
         return status
 
     def _read(self) -> Values:
-        return decode_status(
-            self._reply(lambda: self._client.read_holding_registers(STATUS_START, count=STATUS_COUNT, device_id=self._unit)).registers
-        )
+        return self._line.read()
 
     def _write(self, control: Control) -> None:
         self._control = control
-        self._reply(lambda: self._client.write_registers(CONTROL_START, encode_control(control), device_id=self._unit))
-
-    def _hang_up(self) -> None:
-        self._client.close()  # type: ignore[no-untyped-call]
-
-    def _reply(self, request: Callable[[], ModbusPDU]) -> ModbusPDU:
-        try:
-            reply = request()
-        except (ModbusException, OSError) as error:
-            raise PlcError(f"fake PLC: no answer from {self._where}: {error}; is a station with plc: modbus running there?") from error
-        if reply.isError():
-            raise PlcError(f"fake PLC: {self._where} refused a request: {reply}; give the unit and port of an edge-inspect station")
-        return reply
+        self._line.write(control)

@@ -52,15 +52,19 @@ class Ledger:
     """What a PLC counted.
 
     Attributes:
-        triggers: triggers it wanted to give.
+        cycles: parts it wanted to have inspected.
+        triggers: triggers it wanted to give, the wrong ones included.
         ok, ng, fault: results by code.
         lost: triggers without a result.
         doubled: results that came a second time.
         unasked: results for acquisitions it had not triggered.
         overrun: results that the station says it threw away, since this PLC connected.
         latency_ms: p50, p95 and p99 from trigger to result [ms]; None without a result.
+        swapped: results that are not those of their part; None where nobody knows what they should be.
+        recovered_s: longest time from the death of the station until it had given a result again [s]; None where it did not die.
     """
 
+    cycles: int
     triggers: int
     ok: int
     ng: int
@@ -70,11 +74,13 @@ class Ledger:
     unasked: int
     overrun: int
     latency_ms: dict[str, float] | None
+    swapped: int | None = None
+    recovered_s: float | None = None
 
     @property
     def clean(self) -> bool:
-        """Whether each trigger got exactly one result."""
-        return not (self.lost or self.doubled)
+        """Whether each trigger got exactly one result, and its own."""
+        return not (self.lost or self.doubled or self.swapped)
 
 
 def answer_from_status(status: Values, latency_s: float) -> Answer:

@@ -24,6 +24,7 @@ class PlcMemory:
 
     Attributes:
         port: the TCP port it listens on.
+        control_reads: how often the station has read the control block.
     """
 
     def __init__(self, *, port: int = 0, registers: int = REGISTERS) -> None:
@@ -38,10 +39,9 @@ class PlcMemory:
         """
         silence_pymodbus()
         self._words = [0] * registers
-        self._opened: Future[int] = Future()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(port)), name="PLC memory", daemon=True)
-        self._thread.start()
-        self.port = self._opened.result()
+        self.port = port
+        self.control_reads = 0
+        self._start()
 
     def __enter__(self) -> PlcMemory:
         """It listens already."""
@@ -59,11 +59,26 @@ class PlcMemory:
         """Set what the station reads."""
         self._words[CONTROL_START : CONTROL_START + CONTROL_COUNT] = encode_control(control)
 
+    def forget(self) -> None:
+        """Clear what a station has written, as a PLC's program does when the heartbeat stops."""
+        self._words[STATUS_START : STATUS_START + STATUS_COUNT] = [0] * STATUS_COUNT
+
     def close(self) -> None:
         """Close every connection; a second call does nothing."""
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._closing.set)
             self._thread.join()
+
+    def restart(self) -> None:
+        """Close every connection and listen again on the same port; the memory stays."""
+        self.close()
+        self._start()
+
+    def _start(self) -> None:
+        self._opened: Future[int] = Future()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve(self.port)), name="PLC memory", daemon=True)
+        self._thread.start()
+        self.port = self._opened.result()
 
     async def _serve(self, port: int) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
@@ -85,4 +100,5 @@ class PlcMemory:
         """Called by pymodbus for each request, after it has refused addresses that are not there."""
         for offset, value in enumerate(values or (), start=address):
             self._words[offset] = int(value)
+        self.control_reads += values is None
         registers[:] = self._words

@@ -53,7 +53,8 @@ and {STATUS_COUNT} that the station fills, from `status_address` ({STATUS_START}
 the addresses above are those of the default.
 
 * One connection is kept. The control block is read in every scan (`scan_ms`, 5) with function 3, the status block written when something
-  in it has changed, with function 16. A pulse of Trigger shorter than a scan is not seen: hold it until `trigger_ack`.
+  in it has changed, with function 16. A level shorter than a scan is not seen: hold Trigger until `trigger_ack`, and low
+  for more than a scan before it rises again.
 * **Order of writes**: Results Valid off, then the block, then `result_id`, then Results Valid on. A PLC that does not look at Results
   Valid takes a result when `result_id` equals `inspection_id` and is not the one it took last.
 * A PLC that does not answer within `timeout_ms` (300) is away: an alarm; the station tries again for ever, at most `reconnect_ms` (1000)

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -18,6 +19,7 @@ from edge_inspect.cli import fake_plc as verb
 from edge_inspect.datatypes import Inspection, Latency, PlcRequest, RequestKind, Verdict
 from edge_inspect.errors import DeadlineMissed, PlcError
 from edge_inspect.field.fake_plc import FakePlc, Ledger, Misbehaviour
+from edge_inspect.field.rule_station import is_swapped
 from edge_inspect.plc.modbus import ModbusPlc, open_modbus
 from edge_inspect.plc.signals import Trouble
 
@@ -54,7 +56,7 @@ def inspect(plc: ModbusPlc, request: PlcRequest) -> None:
     if request.kind is RequestKind.TRIGGER:
         emit(plc, request.acquisition)
     elif request.kind is RequestKind.JOB_CHANGE:
-        plc.answer(request, job=1, error="" if request.job == 1 else "no such job")
+        plc.answer(request, job=1, error="" if request.job in {0, 1} else "no such job")
 
 
 @contextmanager
@@ -263,7 +265,10 @@ def test_the_verb_fails_when_a_part_is_lost(capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["--misbehave", "shout"], "got 'shout'; write one or several of no-ack, double-trigger, slow-scan, disconnect"),
+        (
+            ["--misbehave", "shout"],
+            "got 'shout'; write one or several of no-ack, double-trigger, slow-scan, disconnect, job-change, with commas, or all",
+        ),
         (["--parts", "0"], "got '0'; write a whole number from 1 on"),
         (["--interval-ms", "soon"], "got 'soon'; write a number from 0 on"),
         (["--interval-ms", "nan"], "got 'nan'; write a number from 0 on"),
@@ -279,3 +284,30 @@ def test_a_wrong_argument_is_told_with_what_to_write(words: list[str], says: str
 def test_the_verb_knows_every_misbehaviour() -> None:
     assert tuple(each.value for each in Misbehaviour) == verb.MISBEHAVIOURS
     assert verb.NAME == "fake-plc"
+
+
+@pytest.mark.parametrize("wire", verb.WIRES)
+def test_a_trial_of_each_wire_with_everything_done_wrong_loses_doubles_and_swaps_nothing(
+    wire: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert verb.run(parsed("--spawn", "--wire", wire, "--cycles", "60", "--misbehave", "all", "--json", "--timeout-s", "30")) == 0
+    printed = json.loads(capsys.readouterr().out)
+    assert {"cycles", "ok", "ng", "fault", "lost", "doubled", "swapped", "recovered_s"} <= set(printed)
+    assert (printed["cycles"], printed["lost"], printed["doubled"], printed["swapped"]) == (60, 0, 0, 0)
+    assert printed["ok"] + printed["ng"] + printed["fault"] == printed["triggers"] >= 60
+    assert printed["recovered_s"] > 0
+
+
+def test_a_result_of_another_part_is_counted_as_swapped(station: ModbusPlc) -> None:
+    with fake(station) as plc:
+        answer = plc.inspect_one()
+    assert not is_swapped(answer)
+    assert is_swapped(replace(answer, score=7.0))
+    assert is_swapped(replace(answer, code=2))
+    assert not is_swapped(replace(answer, code=3))
+    assert not replace(plc.ledger(), swapped=1).clean
+
+
+def test_a_wire_that_needs_a_station_of_its_own_says_so() -> None:
+    with pytest.raises(PlcError, match="add --spawn"):
+        verb.run(parsed("--wire", "modbus-client"))
