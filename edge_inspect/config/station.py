@@ -74,6 +74,7 @@ class Station(Written):
     trigger: Literal["camera", "plc"] = "camera"
     acceptance: Literal["at start", "required"] = "at start"
     deadline_ms: PositiveMs
+    guard: bool = False
     data: Path = Path("data")
     jobs: dict[Annotated[int, Field(ge=0, le=999)], Path] = {}
 

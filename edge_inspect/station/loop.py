@@ -16,6 +16,7 @@ from edge_inspect.acceptance import ACCEPTANCE_FILE, write_acceptance
 from edge_inspect.config import Station as Settings
 from edge_inspect.datatypes import Frame, Inspection, PlcRequest, RequestKind
 from edge_inspect.errors import CameraError, ConfigError, EdgeInspectError, FrameLost, PlcError
+from edge_inspect.guard import Guard, open_guard
 from edge_inspect.inspector import Inspector, open_inspector
 from edge_inspect.protocols import Camera, MayBeAway, Output, Plc
 from edge_inspect.service.live import LiveStatus
@@ -65,6 +66,7 @@ class Station:
         self._seen: int | None = None
         self._beside = not settings.runtime.options.get("in_process", False)  # such an engine belongs to the thread that opened it
         self._jobs = JobChange(self._open_job, beside=self._beside)
+        self._guard: Guard | None = None
         self._job = next((job for job, recipe in settings.jobs.items() if recipe == settings.recipe), 0)
 
     def run(self, stop: Event, *, reread: Event | None = None) -> None:
@@ -128,7 +130,9 @@ class Station:
             if frame is not None:
                 self._fault_gap(frame.sequence)
                 trigger = self._announce(frame.exposed_ns)
-                self._delivery.deliver(self._inspect(frame, trigger), trigger)
+                inspection = self._inspect(frame, trigger)
+                self._delivery.deliver(inspection, trigger)
+                self._guarded(inspection)
 
     def _serve_what_is_asked(self) -> None:
         while (request := self._poll(0)) is not None:
@@ -137,7 +141,9 @@ class Station:
     def _serve(self, request: PlcRequest) -> None:
         if request.kind is RequestKind.TRIGGER:
             trigger = self._noted(trigger_from_request(request, sequence=self._count()))
-            self._delivery.deliver(self._expose(trigger), trigger)
+            inspection = self._expose(trigger)
+            self._delivery.deliver(inspection, trigger)
+            self._guarded(inspection)
         elif request.kind is RequestKind.MISSED:
             trigger = trigger_from_request(request, sequence=self._count())
             self._delivery.record(fault(trigger, self._inspector, "the PLC triggered while the station was not ready"))
@@ -257,16 +263,35 @@ class Station:
         required = self._settings.acceptance == "required"
         return open_inspector(recipe, self._settings.runtime, base=recipe.parent, accepted_before=required)
 
+    def _open_guard(self) -> Guard | None:
+        """The guard of what serves now, where the station file asks for one; why there is none is an alarm."""
+        if not self._settings.guard:
+            return None
+        try:
+            guard = open_guard(self._inspector.recipe)
+        except ConfigError as error:
+            self._delivery.alarm("guard", str(error))
+            return None
+        self._delivery.alarm("guard", "")
+        return guard
+
+    def _guarded(self, inspection: Inspection) -> None:
+        """Hold a part whose verdict has been delivered against the calibration: an alarm at most."""
+        if self._guard is not None:
+            self._delivery.alarm("guard", self._guard.note(inspection))
+
     def _look_for_thresholds(self, watch: ThresholdsWatch) -> None:
         """Between two parts: no part is held against a mixture of old and new ones."""
         said = watch.look(self._inspector)
         if said is not None:
             self._delivery.alarm("thresholds", said)
+            self._guard = self._open_guard()
             self._tell_what_serves()
 
     def _show_what_serves(self) -> None:
         self._delivery.alarm("job", "")
         self._delivery.alarm("acceptance", self._write_acceptance())
+        self._guard = self._open_guard()
         self._tell_what_serves()
 
     def _tell_what_serves(self) -> None:

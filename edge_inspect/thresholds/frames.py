@@ -35,6 +35,7 @@ class CalibrationFrames:
         scores: image scores (n,) that they had, engine units.
         peaks: largest searched cells (n,) likewise.
         names: of the parts.
+        sample: scores (m,) of all parts that the thresholds were made from, kept here or not.
         engine_sha256: of the engine that said so.
     """
 
@@ -43,6 +44,7 @@ class CalibrationFrames:
     scores: Numbers
     peaks: Numbers
     names: tuple[str, ...]
+    sample: Numbers
     engine_sha256: str
 
 
@@ -75,6 +77,7 @@ def save_frames(thresholds: Path, frames: CalibrationFrames) -> None:
         scores=frames.scores,
         peaks=frames.peaks,
         names=np.array(frames.names),
+        sample=frames.sample,
         engine=np.array(frames.engine_sha256),
     )
     path = frames_path(thresholds)
@@ -111,5 +114,6 @@ def _unpacked(content: bytes) -> CalibrationFrames:
             scores=arrays["scores"],
             peaks=arrays["peaks"],
             names=tuple(map(str, arrays["names"])),
+            sample=arrays["sample"],
             engine_sha256=str(arrays["engine"]),
         )

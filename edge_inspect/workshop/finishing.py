@@ -239,6 +239,7 @@ def _calibration_frames(
         scores=np.array([scores[index] for index in chosen]),
         peaks=np.array([peaks[index] for index in chosen]),
         names=tuple(good.names[held_out[index]] for index in chosen),
+        sample=np.array(scores),
         engine_sha256=model.engine_sha256,
     )
 

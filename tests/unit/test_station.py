@@ -12,7 +12,7 @@ from datetime import datetime, timezone
 import numpy as np
 import pytest
 
-from edge_inspect.config import PluginBlock, load_station
+from edge_inspect.config import PluginBlock, load_recipe, load_station
 from edge_inspect.datatypes import Frame, PlcRequest, RequestKind, Verdict
 from edge_inspect.errors import CameraError, DeadlineMissed, EngineError, FrameLost, OutputError, PlcError
 from edge_inspect.inspector import open_inspector
@@ -22,6 +22,7 @@ from edge_inspect.service.sequence import Sequence
 from edge_inspect.station import Station
 from edge_inspect.station.jobs import JobChange
 from edge_inspect.station.loop import LARGEST_GAP
+from edge_inspect.thresholds.frames import CalibrationFrames, save_frames
 from tests.conftest import write_part
 
 GOOD, BAD = 128, 200
@@ -557,3 +558,27 @@ def test_a_station_that_is_stopped_while_its_camera_is_away_was_never_ready(serv
     serve(camera, plc)
     assert plc.readiness == [False]
     assert live.alarms == {"camera": "no link; check the cable"}
+
+
+def test_a_guard_that_has_nothing_to_hold_the_line_against_is_an_alarm_and_the_line_runs(serve):
+    inspections, status, _ = serve(ScriptedCamera(frame(1), frame(2)), jobs="guard: true\n")
+    assert [inspection.verdict for inspection in inspections] == [Verdict.OK, Verdict.OK]
+    assert "calibrate with --apply once, which stores the frames" in status["alarms"]["guard"]["text"]
+
+
+def test_scores_that_drift_are_an_alarm_and_change_no_verdict(serve, recipe_file):
+    count = 30
+    frames = CalibrationFrames(
+        images=np.full((count, 48, 64, 3), GOOD, np.uint8),
+        searched=np.ones((count, 6, 8), np.bool_),
+        scores=np.zeros(count),
+        peaks=np.zeros(count),
+        names=tuple(map(str, range(count))),
+        sample=np.linspace(0, 2, count),
+        engine_sha256="e" * 64,
+    )
+    save_frames(load_recipe(recipe_file).thresholds, frames)
+    shown = [frame(number, grey=GOOD + 10) for number in range(1, 60)]
+    inspections, status, _ = serve(ScriptedCamera(*shown), jobs="guard: true\n")
+    assert {inspection.verdict for inspection in inspections} == {Verdict.OK}
+    assert "scores of accepted parts are higher than at the calibration" in status["alarms"]["guard"]["text"]

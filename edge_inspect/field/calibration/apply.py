@@ -76,6 +76,7 @@ def _store_frames(scorer: Scorer, parts: Parts) -> None:
         scores=np.array([scored.score for _, scored, _ in chosen]),
         peaks=np.array([scored.peak for _, scored, _ in chosen]),
         names=tuple(part.name for part, _, _ in chosen),
+        sample=np.array([part.score for part in parts.good]),
         engine_sha256=scorer.model.engine_sha256,
     )
     save_frames(scorer.recipe.thresholds, frames)

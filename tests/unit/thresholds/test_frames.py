@@ -17,6 +17,7 @@ FRAMES = CalibrationFrames(
     scores=RANDOM.random(4),
     peaks=RANDOM.random(4),
     names=("a.png", "b.png", "17", "ü.png"),
+    sample=RANDOM.random(9),
     engine_sha256="e" * 64,
 )
 
@@ -24,7 +25,7 @@ FRAMES = CalibrationFrames(
 def test_what_was_stored_comes_back_to_the_bit(tmp_path):
     save_frames(tmp_path / "thresholds.json", FRAMES)
     again = load_frames(tmp_path / "thresholds.json")
-    for name in ("images", "searched", "scores", "peaks"):
+    for name in ("images", "searched", "scores", "peaks", "sample"):
         np.testing.assert_array_equal(getattr(again, name), getattr(FRAMES, name))
     assert (again.names, again.engine_sha256) == (FRAMES.names, FRAMES.engine_sha256)
 

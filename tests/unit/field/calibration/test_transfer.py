@@ -84,6 +84,7 @@ def test_frames_of_another_size_are_refused_with_both_sizes(station, said):
         scores=np.zeros(2),
         peaks=np.zeros(2),
         names=("a", "b"),
+        sample=np.zeros(2),
         engine_sha256="e" * 64,
     )
     save_frames(station / "cell" / "thresholds.json", frames)
