@@ -82,6 +82,15 @@ class Output(Protocol):
 
 
 @runtime_checkable
+class StandingAlarm(Protocol):
+    """What an output may offer beside `emit`: something a person must look at although every inspection is recorded."""
+
+    @property
+    def alarm(self) -> str:
+        """One sentence; "" when there is nothing. Read once a part."""
+
+
+@runtime_checkable
 class Remembers(Output, Protocol):
     """What an output may offer beside `emit`: after a crash it is given what it does not hold yet, and nothing twice."""
 

@@ -7,6 +7,7 @@ reader sees a whole file and the line pays next to nothing. systemd hears the sa
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections import deque
@@ -21,6 +22,8 @@ from edge_inspect.config import Recipe
 from edge_inspect.datatypes import Inspection, Latency, Verdict
 from edge_inspect.errors import EdgeInspectError, OutputError
 from edge_inspect.service.systemd import Systemd, systemd_from_environment
+
+log = logging.getLogger(__name__)
 
 STATUS_FILE = "status.json"
 WRITE_EVERY_S = 0.5
@@ -113,9 +116,13 @@ class LiveStatus:
             beside.write_text(json.dumps(self._snapshot()) + "\n", encoding="utf-8")
             beside.replace(self._path)
         except OSError as error:
-            self.alarm("status file", f"{self._path}: cannot be written: {error.strerror}; check space and permissions")
+            self._own_alarm(f"{self._path}: cannot be written: {error.strerror}; check space and permissions")
         else:
-            self.alarm("status file", "")
+            self._own_alarm("")
+
+    def _own_alarm(self, text: str) -> None:
+        if self.alarm("status file", text):
+            log.warning("alarm: status file: %s", text or "over")
 
     def _snapshot(self) -> dict[str, Any]:
         return {
