@@ -102,6 +102,17 @@ class Remembers(Output, Protocol):
         """
 
 
+@runtime_checkable
+class Queued(Protocol):
+    """What an output in the background says of its queue."""
+
+    dropped: int
+
+    @property
+    def waiting(self) -> int:
+        """Inspections accepted and not yet dealt with."""
+
+
 Told = Callable[[int, Verdict, str], None]
 """Called with acquisition, verdict and why, in whatever thread a result is made; returns at once and raises nothing."""
 

@@ -13,7 +13,7 @@ import time
 from collections import deque
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -32,6 +32,16 @@ LATENCIES_KEPT = 1000
 STAGES = ("wait", "place", "infer", "find", "decide", "emit", "verdict")
 
 
+class Watcher(Protocol):
+    """Hears what the status hears, in the loop's thread."""
+
+    def note(self, inspection: Inspection) -> None:
+        """One inspection."""
+
+    def alarm(self, source: str, stands: bool) -> None:
+        """An alarm was raised or changed, or is over."""
+
+
 class LiveStatus:
     """What the station is doing, told by the station itself."""
 
@@ -47,6 +57,18 @@ class LiveStatus:
         self._latencies: deque[Latency] = deque(maxlen=LATENCIES_KEPT)
         self._alarms: dict[str, dict[str, str]] = {}
         self._written_s = 0.0
+        self._watchers: list[Watcher] = []
+
+    @property
+    def now(self) -> str:
+        """The state last said."""
+        return self._state
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` too, from here on; it hears first which alarms stand."""
+        self._watchers.append(watcher)
+        for source in self._alarms:
+            watcher.alarm(source, stands=True)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -72,6 +94,8 @@ class LiveStatus:
     def note(self, inspection: Inspection) -> None:
         """Count one inspection."""
         self._counts[inspection.verdict.value] += 1
+        for watcher in self._watchers:
+            watcher.note(inspection)
         if inspection.score is not None:
             self._latencies.append(inspection.latency)
         self._last = {
@@ -93,6 +117,8 @@ class LiveStatus:
             self._alarms[source] = {"text": text, "since": self._alarms.get(source, {}).get("since", _now())}
         else:
             del self._alarms[source]
+        for watcher in self._watchers:
+            watcher.alarm(source, stands=bool(text))
         return True
 
     def beat(self) -> None:
