@@ -82,6 +82,15 @@ class Output(Protocol):
 
 
 @runtime_checkable
+class StandingAlarm(Protocol):
+    """What an output may offer beside `emit`: something a person must look at although every inspection is recorded."""
+
+    @property
+    def alarm(self) -> str:
+        """One sentence; "" when there is nothing. Read once a part."""
+
+
+@runtime_checkable
 class Remembers(Output, Protocol):
     """What an output may offer beside `emit`: after a crash it is given what it does not hold yet, and nothing twice."""
 
@@ -91,6 +100,17 @@ class Remembers(Output, Protocol):
         Raises:
             OutputError: nobody can say, with the reason.
         """
+
+
+@runtime_checkable
+class Queued(Protocol):
+    """What an output in the background says of its queue."""
+
+    dropped: int
+
+    @property
+    def waiting(self) -> int:
+        """Inspections accepted and not yet dealt with."""
 
 
 Told = Callable[[int, Verdict, str], None]

@@ -15,8 +15,24 @@ from typing import Protocol, cast
 
 from edge_inspect import __version__
 from edge_inspect.errors import EdgeInspectError
+from edge_inspect.service.journal import JournalFormatter, is_journal, with_priority
 
-VERBS = ("run", "check", "demo", "status", "teach", "calibrate", "train", "export", "evaluate", "build", "bench", "replay", "fake-plc")
+VERBS = (
+    "run",
+    "check",
+    "demo",
+    "status",
+    "teach",
+    "calibrate",
+    "train",
+    "export",
+    "evaluate",
+    "build",
+    "bench",
+    "replay",
+    "support",
+    "fake-plc",
+)
 
 
 class Verb(Protocol):
@@ -37,10 +53,11 @@ def main(words: Sequence[str] | None = None) -> int:
     words = sys.argv[1:] if words is None else list(words)
     try:
         arguments = _parser(_named_verbs(words)).parse_args(words)
-        logging.basicConfig(stream=sys.stderr, level=arguments.log.upper(), format="%(levelname)s %(name)s: %(message)s")
+        _log_to_standard_error(arguments.log.upper())
         return cast(int, arguments.verb_run(arguments))
     except EdgeInspectError as error:
-        print(f"edge-inspect: {error}", file=sys.stderr)
+        said = f"edge-inspect: {error}"
+        print(with_priority(said, logging.ERROR) if is_journal(sys.stderr) else said, file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:  # the reader of our output has seen enough, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,6 +65,13 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("edge-inspect: stopped from the keyboard", file=sys.stderr)
         return 1
+
+
+def _log_to_standard_error(level: str) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = JournalFormatter if is_journal(sys.stderr) else logging.Formatter
+    handler.setFormatter(formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
 
 
 def _named_verbs(words: Sequence[str]) -> Sequence[str]:

@@ -18,7 +18,7 @@ from edge_inspect.config.recipe import (
     RegionRule,
     load_recipe,
 )
-from edge_inspect.config.station import DEFAULT_RUNTIME, Background, OutputBlock, PluginBlock, Station, WireBlock, load_station
+from edge_inspect.config.station import DEFAULT_RUNTIME, Background, Metrics, OutputBlock, PluginBlock, Station, WireBlock, load_station
 
 __all__ = [
     "DEFAULT_RUNTIME",
@@ -27,6 +27,7 @@ __all__ = [
     "FrameSize",
     "Locator",
     "Masks",
+    "Metrics",
     "OutputBlock",
     "PartBackground",
     "PluginBlock",

@@ -62,6 +62,13 @@ class WireBlock(PluginBlock):
     may_change_job: bool = False
 
 
+class Metrics(Written):
+    """Where Prometheus may ask."""
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=9464, ge=1, le=65_535)
+
+
 class Station(Written):
     """One camera, one line. Paths are relative to the station file's folder."""
 
@@ -76,6 +83,7 @@ class Station(Written):
     deadline_ms: PositiveMs
     guard: bool = False
     data: Path = Path("data")
+    metrics: Metrics | None = None
     jobs: dict[Annotated[int, Field(ge=0, le=999)], Path] = {}
 
     @field_validator("camera", "runtime", mode="before")

@@ -16,10 +16,10 @@ from queue import Full, Queue
 
 from edge_inspect.datatypes import Inspection
 from edge_inspect.errors import OutputError
-from edge_inspect.protocols import Output
+from edge_inspect.protocols import Output, StandingAlarm
 
-DRAIN_S = 10.0
-"""How long a station that stops waits for what is queued; a systemd unit gives 90 s by default."""
+DRAIN_S = 1.0
+"""How long a station that stops waits for what is queued [s]: with the part in flight it must end within two seconds."""
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +77,11 @@ class BackgroundOutput:
     def waiting(self) -> int:
         """Inspections accepted and not yet dealt with."""
         return self.queued - self.written - self.failed
+
+    @property
+    def alarm(self) -> str:
+        """What a person must look at of the output behind, where it says so."""
+        return self._output.alarm if isinstance(self._output, StandingAlarm) else ""
 
     def emit(self, inspection: Inspection) -> None:
         """Queue one inspection and return at once.

@@ -1,15 +1,15 @@
 """The database: every inspection and its regions in one SQLite file, with functions that read it beside the running station.
 
 One transaction per inspection in WAL mode with `synchronous=FULL`: what `emit` acknowledged survives a kill -9 and a
-power cut. There is one writer; readers open the file read-only, so that no second program ever checkpoints (SQLite
-before 3.51.3 can lose a WAL then).
+power cut. A damaged file is put aside and a new one begun (`aside.py`). There is one writer; readers open the file
+read-only, so that no second program ever checkpoints (SQLite before 3.51.3 can lose a WAL then).
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -19,6 +19,7 @@ from pydantic import Field
 
 from edge_inspect.datatypes import Inspection
 from edge_inspect.errors import OutputError
+from edge_inspect.outputs.aside import alarm_for, is_damage, newest_aside, put_aside
 from edge_inspect.outputs.disk import FILE_MODE, lock, output_error
 from edge_inspect.outputs.history import count_by_verdict, find_inspection, inspections_since, last_sequence, recent
 from edge_inspect.outputs.records import STAGES, Record, record_from_inspection, utc_text
@@ -55,8 +56,7 @@ def open_database(
         busy_ms: how long an inspection waits for another program that has locked the file [ms].
 
     Raises:
-        OutputError: the file cannot be written, is damaged, is no database, was written by a newer program, or another
-            program records into it.
+        OutputError: the file cannot be written, was written by a newer program, or another program records into it.
     """
     database = Database(station=station, path=path, keep_days=keep_days, busy_ms=busy_ms)
     try:
@@ -77,6 +77,14 @@ class Database:
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._opened_file: os.stat_result | None = None
+        self._aside: Path | None = None
+
+    @property
+    def alarm(self) -> str:
+        """What a person must look at although all is recorded: a damaged file that lies aside; "" when there is none."""
+        if self._aside is not None and not self._aside.exists():
+            self._aside = newest_aside(self._path)
+        return "" if self._aside is None else alarm_for(self._path, self._aside)
 
     def open(self) -> None:
         """Open the file, make or migrate its tables.
@@ -85,7 +93,7 @@ class Database:
             OutputError: see `open_database`.
         """
         with self._told("the database cannot be opened"):
-            self._open()
+            self._begin_anew_if_damaged(self._open)
 
     def close(self) -> None:
         """Close the file; the next `emit` would open it again."""
@@ -104,7 +112,18 @@ class Database:
         """
         record = record_from_inspection(inspection, station=self._station)
         with self._told(f"inspection {inspection.sequence} was not recorded"):
-            self._insert(self._open_connection(), record)
+            self._begin_anew_if_damaged(lambda: self._insert(self._open_connection(), record))
+
+    def _begin_anew_if_damaged(self, attempt: Callable[[], object]) -> None:
+        """Do it; in a new file where the old one turns out to be damaged."""
+        try:
+            attempt()
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            self.close()
+            put_aside(self._path, error)
+            attempt()
 
     def holds(self, sequence: int) -> bool:
         """Whether an inspection of this count stands there.
@@ -160,6 +179,7 @@ class Database:
         connection.execute("PRAGMA foreign_keys = ON")
         migrate(connection, self._path)
         self._opened_file = self._path.stat()
+        self._aside = newest_aside(self._path)
         return connection
 
     @contextmanager

@@ -7,12 +7,13 @@ reader sees a whole file and the line pays next to nothing. systemd hears the sa
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections import deque
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -22,11 +23,23 @@ from edge_inspect.datatypes import Inspection, Latency, Verdict
 from edge_inspect.errors import EdgeInspectError, OutputError
 from edge_inspect.service.systemd import Systemd, systemd_from_environment
 
+log = logging.getLogger(__name__)
+
 STATUS_FILE = "status.json"
 WRITE_EVERY_S = 0.5
 STALE_AFTER_S = 5.0
 LATENCIES_KEPT = 1000
 STAGES = ("wait", "place", "infer", "find", "decide", "emit", "verdict")
+
+
+class Watcher(Protocol):
+    """Hears what the status hears, in the loop's thread."""
+
+    def note(self, inspection: Inspection) -> None:
+        """One inspection."""
+
+    def alarm(self, source: str, stands: bool) -> None:
+        """An alarm was raised or changed, or is over."""
 
 
 class LiveStatus:
@@ -44,6 +57,18 @@ class LiveStatus:
         self._latencies: deque[Latency] = deque(maxlen=LATENCIES_KEPT)
         self._alarms: dict[str, dict[str, str]] = {}
         self._written_s = 0.0
+        self._watchers: list[Watcher] = []
+
+    @property
+    def now(self) -> str:
+        """The state last said."""
+        return self._state
+
+    def watch(self, watcher: Watcher) -> None:
+        """Tell `watcher` too, from here on; it hears first which alarms stand."""
+        self._watchers.append(watcher)
+        for source in self._alarms:
+            watcher.alarm(source, stands=True)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -69,6 +94,8 @@ class LiveStatus:
     def note(self, inspection: Inspection) -> None:
         """Count one inspection."""
         self._counts[inspection.verdict.value] += 1
+        for watcher in self._watchers:
+            watcher.note(inspection)
         if inspection.score is not None:
             self._latencies.append(inspection.latency)
         self._last = {
@@ -90,6 +117,8 @@ class LiveStatus:
             self._alarms[source] = {"text": text, "since": self._alarms.get(source, {}).get("since", _now())}
         else:
             del self._alarms[source]
+        for watcher in self._watchers:
+            watcher.alarm(source, stands=bool(text))
         return True
 
     def beat(self) -> None:
@@ -113,9 +142,13 @@ class LiveStatus:
             beside.write_text(json.dumps(self._snapshot()) + "\n", encoding="utf-8")
             beside.replace(self._path)
         except OSError as error:
-            self.alarm("status file", f"{self._path}: cannot be written: {error.strerror}; check space and permissions")
+            self._own_alarm(f"{self._path}: cannot be written: {error.strerror}; check space and permissions")
         else:
-            self.alarm("status file", "")
+            self._own_alarm("")
+
+    def _own_alarm(self, text: str) -> None:
+        if self.alarm("status file", text):
+            log.warning("alarm: status file: %s", text or "over")
 
     def _snapshot(self) -> dict[str, Any]:
         return {

@@ -1,7 +1,7 @@
 """The loop: exactly one verdict for every trigger, in time.
 
 `loop` is the line itself, read top-down; `inspections` makes the one inspection of each trigger; `delivery` brings it to the
-PLC and the records; `opening` opens everything a station file names.
+PLC and the records, `promised` notes it before, for `recovery` after a crash; `opening` opens everything a station file names.
 """
 
 from edge_inspect.station.loop import Station

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from edge_inspect.datatypes import Inspection
 from edge_inspect.errors import DeadlineMissed, OutputError, PlcError
-from edge_inspect.protocols import Output, Plc
+from edge_inspect.protocols import Output, Plc, StandingAlarm
 from edge_inspect.service.live import LiveStatus
 from edge_inspect.station.inspections import Trigger, too_late
 from edge_inspect.station.promised import Promised
@@ -28,6 +28,8 @@ class Delivery:
         self._outputs = outputs
         self._status = status
         self._promised = promised
+        for name, output in outputs:
+            self.alarm(name, _standing(output))
 
     def expect(self, inspection: Inspection) -> None:
         """Note what is to be recorded of a part should the station be killed before its verdict stands."""
@@ -55,7 +57,7 @@ class Delivery:
         for name, output in self._outputs:
             try:
                 output.emit(inspection)
-                self.alarm(name, "")
+                self.alarm(name, _standing(output))
             except OutputError as error:
                 self.alarm(name, str(error))
         self._promised.recorded(inspection)
@@ -66,3 +68,7 @@ class Delivery:
         """Raise the alarm of `source`, or clear it with ""."""
         if self._status.alarm(source, text):
             log.warning("alarm: %s: %s", source, text or "over")
+
+
+def _standing(output: Output) -> str:
+    return output.alarm if isinstance(output, StandingAlarm) else ""

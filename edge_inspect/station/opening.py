@@ -20,6 +20,7 @@ from edge_inspect.plugins import Door, prepare
 from edge_inspect.protocols import Announces, Plc
 from edge_inspect.service.alone import hold_alone
 from edge_inspect.service.live import open_status
+from edge_inspect.service.metrics import serve_metrics
 from edge_inspect.service.sequence import Sequence
 from edge_inspect.station.loop import Station
 from edge_inspect.station.promised import Promised, promised_path
@@ -55,6 +56,7 @@ def open_station(path: Path) -> Iterator[Station]:
         status.state("starting")
         plc = stack.enter_context(open_several(openers.wires[0], openers.wires[1:]))
         outputs = [(name, stack.enter_context(opener())) for name, opener in openers.outputs]
+        stack.enter_context(serve_metrics(settings.metrics, status, station=settings.name, data=settings.data, outputs=dict(outputs)))
         sequence = Sequence(settings.data / "sequence", recorded=_highest_recorded(settings, base))
         stack.callback(sequence.close)
         note = promised_path(settings.data)

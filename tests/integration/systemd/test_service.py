@@ -83,6 +83,21 @@ def test_a_hang_is_ended_by_the_watchdog_and_the_station_is_ready_again(machine,
     assert ("cameras/pictures.py" in told or "cameras/folder.py" in told) or hang == "a stopped process"
 
 
+def test_a_reload_takes_new_thresholds_over_in_the_process_that_runs(machine, station):
+    file = machine.root / EXAMPLE / "thresholds.json"
+    content = file.read_text()
+    file.write_text(content.replace('_threshold": 20.0', '_threshold": 200.0'))
+    try:
+        machine.run("systemctl", "reload", UNIT)
+        until = time.monotonic() + 30
+        while "not above 200" not in (line := machine.show(UNIT, "StatusText")["StatusText"]) and time.monotonic() < until:
+            time.sleep(0.1)
+        assert "not above 200" in line
+    finally:
+        file.write_text(content)
+    assert machine.show(UNIT, "MainPID", "SubState") == {"MainPID": station["MainPID"], "SubState": "running"}
+
+
 def test_stop_ends_it_cleanly(machine, station):
     machine.run("systemctl", "stop", UNIT)
     told = machine.journal(UNIT, "--since", "-30s")

@@ -12,6 +12,7 @@ import pytest
 from edge_inspect.config import PluginBlock
 from edge_inspect.datatypes import Verdict
 from edge_inspect.errors import ConfigError, OutputError
+from edge_inspect.outputs.aside import newest_aside, put_aside
 from edge_inspect.outputs.database import count_by_verdict, find_inspection, last_sequence, open_database, recent
 from edge_inspect.outputs.records import record_from_inspection
 from edge_inspect.outputs.schema import MIGRATIONS, migrate, transaction, version_of
@@ -141,28 +142,58 @@ def test_every_commit_waits_for_the_disk(path):
         assert database._connection.execute("PRAGMA synchronous").fetchone() == (2,)
 
 
-def test_a_file_that_is_no_database_is_told_and_left_alone(path):
+def test_a_file_that_is_no_database_is_put_aside_unchanged_and_an_alarm_stands_until_it_is_moved_away(path, inspection):
     path.write_bytes(b"sequence;verdict\n" * 100)
-    with (
-        pytest.raises(OutputError, match="the database cannot be opened: file is not a database; move the file away"),
-        open_database(station="a", path=path),
-    ):
-        pytest.fail("opened")
     with pytest.raises(OutputError, match="the database cannot be read: file is not a database"):
         last_sequence(path)
-    assert path.read_bytes() == b"sequence;verdict\n" * 100
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(1))
+        [aside] = path.parent.glob(f"{path.name}.damaged-*")
+        assert aside.read_bytes() == b"sequence;verdict\n" * 100
+        assert f"lies aside as {aside.name}, a new database was begun: look at the disk" in database.alarm
+    with open_database(station="a", path=path) as database:
+        assert database.alarm
+        aside.unlink()
+        assert database.alarm == ""
+    assert [record["sequence"] for record in recent(path, 10)] == [1]
 
 
-def test_a_damaged_file_is_told_with_what_to_do(path, inspection):
+def test_a_file_that_is_damaged_under_the_running_station_costs_no_inspection(path, inspection):
+    with open_database(station="a", path=path) as database:
+        for sequence in range(1, 200):
+            database.emit(inspection(sequence))
+        execute(path, "PRAGMA wal_checkpoint(TRUNCATE)")
+        assert database.alarm == ""
+        with path.open("r+b") as file:
+            file.seek(4096)
+            file.write(b"\xff" * (path.stat().st_size - 4096))
+        database.close()  # else SQLite still has the pages
+        for sequence in range(200, 203):
+            database.emit(inspection(sequence))
+        assert "lies aside" in database.alarm
+    assert [record["sequence"] for record in recent(path, 10)] == [202, 201, 200]
+
+
+def test_a_second_damaged_file_of_the_same_second_does_not_overwrite_the_first_and_a_wal_goes_with_its_file(path):
+    for count in range(2):
+        path.write_bytes(b"no database at all" * 50)
+        path.with_name(path.name + "-wal").write_bytes(b"its log %d" % count)
+        put_aside(path, sqlite3.DatabaseError("file is not a database"))
+    logs = sorted(file.read_bytes() for file in path.parent.glob(f"{path.name}.damaged-*-wal"))
+    assert logs == [b"its log 0", b"its log 1"]
+    assert newest_aside(path) is not None
+
+
+def test_a_damaged_file_is_told_to_readers_with_what_to_do(path, inspection):
     with open_database(station="a", path=path) as database:
         database.emit(inspection(1))
     with path.open("r+b") as file:
         file.seek(100)
         file.write(b"\xff" * 1000)
-    with pytest.raises(OutputError, match=r"malformed.*move it away"), open_database(station="a", path=path):
-        pytest.fail("opened")
     with pytest.raises(OutputError, match=r"malformed.*move it away"):
         find_inspection(path, 1)
+    with open_database(station="a", path=path) as database:
+        assert database.alarm
 
 
 def test_a_file_of_a_newer_program_is_refused_and_left_alone(path):
