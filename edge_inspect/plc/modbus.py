@@ -12,6 +12,7 @@ from typing import Annotated
 from pydantic import Field
 
 from edge_inspect.errors import PlcError
+from edge_inspect.plc.modbus_guard import Guard, networks_of
 from edge_inspect.plc.modbus_server import ModbusServer
 from edge_inspect.plc.registers import decode_control, encode_status
 from edge_inspect.plc.shared import SharedHandshake
@@ -21,7 +22,16 @@ Unit = Annotated[int, Field(ge=0, le=247)]
 
 
 @contextmanager
-def open_modbus(*, deadline_ms: float, host: str = "127.0.0.1", port: Port = 502, unit: Unit = 1) -> Iterator[ModbusPlc]:
+def open_modbus(
+    *,
+    deadline_ms: float,
+    host: str = "127.0.0.1",
+    port: Port = 502,
+    unit: Unit = 1,
+    allow: tuple[str, ...] = (),
+    connections: Annotated[int, Field(ge=1, le=1000)] = 16,
+    idle_s: Annotated[float, Field(ge=0, le=86_400)] = 0.0,
+) -> Iterator[ModbusPlc]:
     """Listen for the PLC.
 
     Args:
@@ -29,14 +39,19 @@ def open_modbus(*, deadline_ms: float, host: str = "127.0.0.1", port: Port = 502
         host: address of this machine to listen on; 0.0.0.0 for all of them. Modbus has no password: use the PLC's network.
         port: TCP port; 0 takes a free one (`bound_port` tells it). Ports below 1024 need a privilege.
         unit: unit (slave) number to answer to; 0 answers to every one.
+        allow: addresses and networks that may connect, as `[10.0.0.7, 10.0.1.0/24]`; empty for everybody.
+        connections: how many may be connected at once; one more is cut.
+        idle_s: a connection that says nothing for so long is closed [s]; 0 never. Longer than the PLC's slowest poll.
 
     Yields:
         The wire. Ready stays off until the station says `ready(True)`.
 
     Raises:
+        ConfigError: `allow` names no network.
         PlcError: the address or port cannot be listened on.
     """
-    plc = ModbusPlc(deadline_ms=deadline_ms, host=host, port=port, unit=unit)
+    guard = Guard(networks=networks_of(allow), connections=connections, idle_s=idle_s)
+    plc = ModbusPlc(deadline_ms=deadline_ms, host=host, port=port, unit=unit, guard=guard)
     try:
         yield plc
     finally:
@@ -50,9 +65,11 @@ class ModbusPlc(SharedHandshake):
         bound_port: the port it listens on.
     """
 
-    def __init__(self, *, deadline_ms: float, host: str, port: int, unit: int) -> None:
+    def __init__(self, *, deadline_ms: float, host: str, port: int, unit: int, guard: Guard) -> None:
         super().__init__(deadline_ms=deadline_ms, wire="modbus")
-        self._server = ModbusServer(host=host, port=port, unit=unit, read=self._status_registers, write=self._control_registers)
+        self._server = ModbusServer(
+            host=host, port=port, unit=unit, read=self._status_registers, write=self._control_registers, guard=guard
+        )
         self.bound_port = self._server.port
 
     @property

@@ -19,9 +19,11 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from edge_inspect.errors import PlcError
+from edge_inspect.plc.modbus_guard import Guard, GuardedServer
 from edge_inspect.plc.registers import CONTROL_COUNT, CONTROL_START, STATUS_COUNT, STATUS_START
 
 EVERY_UNIT = 0
+EVERYBODY = Guard()
 NOT_SIGNIFICANT_UNIT = 255
 """A client that talks to a station directly may send it (Modbus Messaging on TCP/IP Implementation Guide 1.0b, 4.4.1.2)."""
 COIL_FUNCTIONS = frozenset({1, 2, 5, 15})
@@ -41,7 +43,16 @@ class ModbusServer:
         clients: how many clients are connected.
     """
 
-    def __init__(self, *, host: str, port: int, unit: int, read: Callable[[], list[int]], write: Callable[[list[int]], None]) -> None:
+    def __init__(
+        self,
+        *,
+        host: str,
+        port: int,
+        unit: int,
+        read: Callable[[], list[int]],
+        write: Callable[[list[int]], None],
+        guard: Guard = EVERYBODY,
+    ) -> None:
         """Listen; `read` gives the status registers, `write` takes the control registers. Both are called in its thread.
 
         Raises:
@@ -51,6 +62,7 @@ class ModbusServer:
         _try_to_bind(host, port)
         self._where = (host, port)
         self._read, self._write = read, write
+        self._guard = guard
         self._control = [0] * CONTROL_COUNT
         self._devices = _devices(unit, self._answer)
         self._opened: Future[int] = Future()
@@ -79,7 +91,7 @@ class ModbusServer:
 
     async def _serve(self) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
-        server = ModbusTcpServer(self._devices, address=self._where, trace_connect=self._count_client)
+        server = GuardedServer(self._devices, address=self._where, trace_connect=self._count_client, guard=self._guard)
         try:
             await server.serve_forever(background=True)
         except RuntimeError:  # pymodbus tells the reason only to its log; `_try_to_bind` has excluded the usual ones
