@@ -29,7 +29,7 @@ def bundles(tmp_path_factory):
         pytest.skip(f"pip builds no wheel here, which needs setuptools from an index: {error.stderr.decode()[-300:]}")
     run = "edge_inspect/cli/run.py"
     changed_bundle(first, folder / "second", file="edge_inspect/cli/status.py", old="no alarms", new="no alarm")
-    changed_bundle(first, folder / "never-ready", file=run, old="station.run(stop)", new="stop.wait()")
+    changed_bundle(first, folder / "never-ready", file=run, old="station.run(stop, reread=reread)", new="stop.wait()")
     changed_bundle(
         first, folder / "refuses", file="edge_inspect/cli/check.py", old='"""Check; 0', new='raise SystemExit("no")\n    """Check; 0'
     )
