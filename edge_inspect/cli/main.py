@@ -16,7 +16,23 @@ from typing import Protocol, cast
 from edge_inspect import __version__
 from edge_inspect.errors import EdgeInspectError
 
-VERBS = ("run", "check", "demo", "status", "teach", "calibrate", "train", "export", "evaluate", "build", "bench", "replay", "fake-plc")
+VERBS = (
+    "run",
+    "check",
+    "demo",
+    "status",
+    "teach",
+    "calibrate",
+    "train",
+    "export",
+    "evaluate",
+    "build",
+    "bench",
+    "replay",
+    "fake-plc",
+    "cameras",
+    "capture",
+)
 
 
 class Verb(Protocol):

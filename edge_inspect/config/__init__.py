@@ -18,13 +18,25 @@ from edge_inspect.config.recipe import (
     RegionRule,
     load_recipe,
 )
-from edge_inspect.config.station import DEFAULT_RUNTIME, Background, OutputBlock, PluginBlock, Station, WireBlock, load_station
+from edge_inspect.config.station import (
+    DEFAULT_RUNTIME,
+    Background,
+    CameraBlock,
+    Isolation,
+    OutputBlock,
+    PluginBlock,
+    Station,
+    WireBlock,
+    load_station,
+)
 
 __all__ = [
     "DEFAULT_RUNTIME",
     "Background",
+    "CameraBlock",
     "DecisionRule",
     "FrameSize",
+    "Isolation",
     "Locator",
     "Masks",
     "OutputBlock",
