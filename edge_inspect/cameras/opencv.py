@@ -38,6 +38,12 @@ _API = {"ffmpeg": cv2.CAP_FFMPEG, "v4l2": cv2.CAP_V4L2, "gstreamer": cv2.CAP_GST
 _NAME = {"ffmpeg": "FFmpeg", "v4l2": "V4L2", "gstreamer": "GStreamer"}
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
+SELECTS = "source"
+"""The option that names one of several cameras."""
+
+DISCOVERS = "opencv"
+"""Of the kinds of this module, the one whose cameras are `connected`."""
+
 
 @contextmanager
 def open_stream(
@@ -120,6 +126,17 @@ def open_video(
     mailbox = Mailbox(camera=where, keep=keep, room=1, max_age_ns=round(max_age_ms * 1e6), silence_ns=None)
     with capturing(partial(read_film, camera=where, connect=connect, pace=pace, loop=loop), name=name, mailbox=mailbox) as camera:
         yield camera
+
+
+def connected(devices: Path = Path("/sys/class/video4linux")) -> list[dict[str, str]]:
+    """The V4L2 devices of this machine: `id` (for `source`) and model. Network cameras do not say that they are there."""
+    found = sorted(devices.glob("video*")) if devices.is_dir() else []
+    return [{"id": f"/dev/{one.name}", "model": (one / "name").read_text().strip()} for one in found]
+
+
+def settings_of(source: str) -> dict[str, Any]:
+    """What is known of a device without opening it, as options."""
+    return {"source": source}
 
 
 class _Capture:

@@ -22,7 +22,7 @@ from edge_inspect.datatypes import Frame
 from edge_inspect.errors import CameraError
 
 RECONNECT_FIRST_S = 0.2
-RECONNECT_LONGEST_S = 5.0
+RECONNECT_LONGEST_S = 2.0
 JOIN_S = 1.0
 _LOOK_UP_S = 0.1
 
@@ -109,7 +109,7 @@ def capturing(read: Reader, *, name: str, mailbox: Mailbox) -> Iterator[StreamCa
 
 
 def read_live(mailbox: Mailbox, closing: threading.Event, *, camera: str, connect: Connect) -> None:
-    """Deliver from a live source until closed. After a loss it tries again in 0.2 s, then doubling up to 5 s, until frames come."""
+    """Deliver from a live source until closed. After a loss it tries again in 0.2 s, then doubling up to 2 s, until frames come."""
     outages = _Outages(camera, mailbox)
     while not closing.is_set():
         with outages.survived(closing):

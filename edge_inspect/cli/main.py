@@ -32,6 +32,8 @@ VERBS = (
     "replay",
     "support",
     "fake-plc",
+    "cameras",
+    "capture",
 )
 
 

@@ -18,13 +18,26 @@ from edge_inspect.config.recipe import (
     RegionRule,
     load_recipe,
 )
-from edge_inspect.config.station import DEFAULT_RUNTIME, Background, Metrics, OutputBlock, PluginBlock, Station, WireBlock, load_station
+from edge_inspect.config.station import (
+    DEFAULT_RUNTIME,
+    Background,
+    CameraBlock,
+    Isolation,
+    Metrics,
+    OutputBlock,
+    PluginBlock,
+    Station,
+    WireBlock,
+    load_station,
+)
 
 __all__ = [
     "DEFAULT_RUNTIME",
     "Background",
+    "CameraBlock",
     "DecisionRule",
     "FrameSize",
+    "Isolation",
     "Locator",
     "Masks",
     "Metrics",

@@ -44,6 +44,29 @@ class PluginBlock(BaseModel):
         self._places[""] = file.place_of(*steps)
 
 
+class Isolation(Written):
+    """Run the camera in a child process, which is killed and started again when its driver hangs or crashes.
+
+    Attributes:
+        open_timeout_ms: longest time for the child to start and to open the camera [ms].
+        hang_ms: a driver that is silent for longer than this beyond the time a grab may wait is taken for hung [ms].
+    """
+
+    open_timeout_ms: int = Field(default=10_000, ge=500, le=120_000)
+    hang_ms: int = Field(default=1000, ge=100, le=60_000)
+
+
+class CameraBlock(PluginBlock):
+    """A camera; `isolated: true`, or its limits, puts it into a child process."""
+
+    isolated: Isolation | None = None
+
+    @field_validator("isolated", mode="before")
+    @classmethod
+    def _true_is_the_usual_limits(cls, value: object) -> object:
+        return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class Background(Written):
     """Put the output behind a bounded queue and a thread of its own."""
 
@@ -74,7 +97,7 @@ class Station(Written):
 
     name: str = Field(min_length=1, max_length=80)
     recipe: Path
-    camera: PluginBlock
+    camera: CameraBlock
     runtime: PluginBlock = Field(default_factory=lambda: PluginBlock(kind=DEFAULT_RUNTIME))
     plc: tuple[WireBlock, ...] = ()
     outputs: tuple[OutputBlock, ...] = ()

@@ -115,6 +115,8 @@ class Station:
         request = self._poll(IDLE_S)
         if request is not None:
             self._serve(request)
+        elif isinstance(self._camera, MayBeAway):
+            self._delivery.alarm("camera", self._camera.away)
 
     def _follow_camera(self) -> None:
         self._serve_what_is_asked()

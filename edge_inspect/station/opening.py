@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_inspect.camera_opening import prepare_camera
 from edge_inspect.config import OutputBlock, PluginBlock, WireBlock, load_station
 from edge_inspect.config import Station as Settings
 from edge_inspect.errors import ConfigError
@@ -91,15 +92,18 @@ def prepare_station(settings: Settings, *, base: Path) -> Openers:
     """
     problems: list[str] = []
 
-    def checked(door: Door, block: PluginBlock, **given: object) -> Opener:
+    def kept(prepared: Callable[[], Opener]) -> Opener:
         try:
-            return prepare(door, block, base=base, given=given)
+            return prepared()
         except ConfigError as error:
             problems.append(str(error))
             return nullcontext
 
+    def checked(door: Door, block: PluginBlock, **given: object) -> Opener:
+        return kept(lambda: prepare(door, block, base=base, given=given))
+
     openers = Openers(
-        camera=checked("cameras", settings.camera, name=settings.camera.kind),
+        camera=kept(lambda: prepare_camera(settings.camera, base=base, follows=settings.trigger == "camera")),
         wires=tuple(_wires(settings.plc, lambda block: checked("plc", block, deadline_ms=settings.deadline_ms))),
         outputs=tuple(_opener(block, checked("outputs", block, station=settings.name)) for block in settings.outputs),
     )

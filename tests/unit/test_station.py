@@ -288,6 +288,17 @@ def test_a_trigger_of_the_plc_exposes_one_part_and_its_acquisition_comes_back(se
     assert plc.readiness[-1] is False
 
 
+def test_a_camera_that_goes_while_nobody_triggers_is_an_alarm_before_the_next_part_comes(serve, live):
+    class Going(ScriptedCamera):
+        @property
+        def away(self):
+            return "the camera is away; check the cable" if plc.readiness and plc.readiness[-1] else ""
+
+    plc = ScriptedPlc(None, None)
+    serve(Going(), plc, trigger="plc")
+    assert "check the cable" in live.alarms["camera"]
+
+
 @pytest.mark.parametrize(
     ("given", "reason"),
     [
