@@ -16,6 +16,7 @@ from edge_inspect.config.recipe import (
     Recipe,
     RegionOfInterest,
     RegionRule,
+    Tiles,
     load_recipe,
 )
 from edge_inspect.config.station import DEFAULT_RUNTIME, Background, OutputBlock, PluginBlock, Station, WireBlock, load_station
@@ -36,7 +37,7 @@ __all__ = [
     "RegionOfInterest",
     "RegionRule",
     "Station",
-    "WireBlock",
+    "Tiles",
     "Written",
     "explained",
     "first_mistake",
