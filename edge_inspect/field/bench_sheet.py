@@ -61,7 +61,8 @@ def lines(machines: Mapping[str, Sheet]) -> Iterator[str]:
         "",
         "ENGINES is the folder that `tools/make-benchmark-engines` makes (on any machine with the extra `train`; copy it). With `--runtime",
         "tensorrt` the plans are built first, on the device. Send the result in: add `docs/results/benchmark.json` and this page, as they",
-        "are then, to a pull request, or attach the JSON to an issue. Rows without the machine's facts are not taken; the tool writes them.",
+        "are then, to a pull request, or attach the JSON to an issue. Rows without the machine's facts are not taken; the tool writes",
+        "them.",
     )
 
 
