@@ -38,6 +38,7 @@ __all__ = [
     "RegionRule",
     "Station",
     "Tiles",
+    "WireBlock",
     "Written",
     "explained",
     "first_mistake",
