@@ -14,13 +14,14 @@ from edge_inspect.config import Locator, PluginBlock, Recipe, load_recipe
 from edge_inspect.datatypes import CellMask, Frame, Placement, Scores, UInt8Image
 from edge_inspect.decision import Decision, Limits, decide, is_finite, masked_score
 from edge_inspect.errors import CameraError, ConfigError, EngineError
-from edge_inspect.geometry import locate, place, searched_cells
+from edge_inspect.geometry import Grid, Tiling, locate, place, searched_cells, tile
 from edge_inspect.model_folder import ModelFolder, open_model_folder
 from edge_inspect.plugins import prepare, served
 from edge_inspect.protocols import Runtime
 from edge_inspect.regions import find_regions
 from edge_inspect.service.machine import device
 from edge_inspect.thresholds import Thresholds
+from edge_inspect.tiled import Tiled
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,9 +60,16 @@ class Scorer:
     """One recipe with its opened engine."""
 
     def __init__(self, *, recipe: Recipe, model: ModelFolder, runtime: Runtime) -> None:
+        """Lay the recipe's tiles, if it has any.
+
+        Raises:
+            ConfigError: they cannot be laid as wanted.
+        """
         self.recipe = recipe
         self.model = model
-        self._runtime = runtime
+        self._engine = runtime
+        self._tiling = _tiling(recipe, model)
+        self._runtime = runtime if self._tiling is None else Tiled(runtime, self._tiling)
         self._locator = recipe.locator
         self.own_score = model.manifest.image_score != "map maximum"  # then the highest cell has a threshold of its own
         self._highest_cells = model.manifest.highest_cells
@@ -107,8 +115,8 @@ class Scorer:
             EngineError: it does not agree.
         """
         image, pixel = thresholds.image_threshold, thresholds.pixel_threshold
-        acceptance = accept(self._runtime, self.model, image_threshold=image, pixel_threshold=pixel)
-        return bind(self.model, self._runtime, kind=kind, device=device(), thresholds=thresholds), acceptance
+        acceptance = accept(self._engine, self.model, image_threshold=image, pixel_threshold=pixel)
+        return bind(self.model, self._engine, kind=kind, device=device(), thresholds=thresholds), acceptance
 
     def view(self, frame: Frame) -> tuple[Placement, CellMask]:
         """Placement and searched cells (h, w): computed once for frames of one size, with a locator for each frame.
@@ -122,6 +130,11 @@ class Scorer:
             self._views[width, height] = self._view_of(width, height)
         return self._views[width, height] if self._locator is None else self._located(frame.pixels, self._locator)
 
+    def looks(self, frame: Frame) -> tuple[Placement, ...]:
+        """Where the engine looks in this frame, once for each of its inferences. Raises what `view` raises."""
+        placement, _ = self.view(frame)
+        return (placement,) if self._tiling is None else self._tiling.placements
+
     def rehearse(self) -> None:
         """Inspect a black frame, so that no part pays for what is set up at first use.
 
@@ -134,7 +147,7 @@ class Scorer:
         if region is not None and size is None:
             width, height = int(2 * (region.left + region.width)), int(2 * (region.top + region.height))
         pixels = np.zeros((height, width, self.model.manifest.input.channels), np.uint8)
-        self._runtime.infer(pixels, self._placement(width, height))
+        self._runtime.infer(pixels, self._laid(width, height)[0])
 
     def _view_of(self, width: int, height: int) -> tuple[Placement, CellMask]:
         size = self.recipe.frame
@@ -143,10 +156,9 @@ class Scorer:
                 f"the frame is {width} x {height}, the recipe is made for {size.width} x {size.height}; "
                 "set the camera's size, or correct `frame` in the recipe"
             )
-        cells = self.model.manifest.score_map
         try:
-            placement = self._placement(width, height)
-            return placement, searched_cells(placement, cells.width, cells.height, width, height, self.recipe.masks)
+            placement, map_width, map_height = self._laid(width, height)
+            return placement, searched_cells(placement, map_width, map_height, width, height, self.recipe.masks)
         except ConfigError as error:
             raise CameraError(f"a frame of {width} x {height} does not fit the recipe: {error}") from error
 
@@ -157,9 +169,27 @@ class Scorer:
         placement = locate(pixels, region, locator, width=image.width, height=image.height, channels=image.channels)
         return placement, searched_cells(placement, cells.width, cells.height, pixels.shape[1], pixels.shape[0], masks)
 
-    def _placement(self, width: int, height: int) -> Placement:
-        image = self.model.manifest.input
-        return place(width, height, self.recipe.region_of_interest, width=image.width, height=image.height, channels=image.channels)
+    def _laid(self, width: int, height: int) -> tuple[Placement, int, int]:
+        """Placement in a frame of this size, and width and height of the score map [cells]."""
+        if self._tiling is not None:
+            return self._tiling.placement, self._tiling.width, self._tiling.height
+        image, cells, region = self.model.manifest.input, self.model.manifest.score_map, self.recipe.region_of_interest
+        placement = place(width, height, region, width=image.width, height=image.height, channels=image.channels)
+        return placement, cells.width, cells.height
+
+
+def _tiling(recipe: Recipe, model: ModelFolder) -> Tiling | None:
+    """How the recipe's tiles lie; None where it has none.
+
+    Raises:
+        ConfigError: they cannot overlap as far as wanted, or the region of interest reaches out of the frame.
+    """
+    tiles, size = recipe.tiles, recipe.frame
+    if tiles is None or size is None:
+        return None
+    image, cells = model.manifest.input, model.manifest.score_map
+    grid = Grid(width=image.width, height=image.height, channels=image.channels, map_width=cells.width, map_height=cells.height)
+    return tile(size.width, size.height, recipe.region_of_interest, tiles, grid)
 
 
 def limits_from(thresholds: Thresholds, recipe: Recipe) -> Limits:

@@ -16,6 +16,7 @@ from edge_inspect.config.recipe import (
     Recipe,
     RegionOfInterest,
     RegionRule,
+    Tiles,
     load_recipe,
 )
 from edge_inspect.config.station import (
@@ -50,6 +51,7 @@ __all__ = [
     "RegionOfInterest",
     "RegionRule",
     "Station",
+    "Tiles",
     "WireBlock",
     "Written",
     "explained",

@@ -91,6 +91,17 @@ class FrameSize(Written):
     height: int = Field(gt=0, le=32_768)
 
 
+class Tiles(Written):
+    """The region of interest is seen in `across` x `down` pieces by the same engine, so that small defects keep their pixels.
+
+    Neighbours overlap by `overlap_px` frame pixels at least; a defect on a seam is then whole in one of them.
+    """
+
+    across: int = Field(ge=1, le=64)
+    down: int = Field(ge=1, le=64)
+    overlap_px: float = Field(default=0.0, ge=0)
+
+
 class Recipe(Written):
     """How one kind of part is inspected. Paths are relative to the recipe's folder."""
 
@@ -100,6 +111,7 @@ class Recipe(Written):
     frame: FrameSize | None = None
     region_of_interest: RegionOfInterest | None = None
     locator: Locator | None = None
+    tiles: Tiles | None = None
     mm_per_px: float | None = Field(default=None, gt=0)
     masks: Masks = Masks()
     decision: DecisionRule = DecisionRule()
@@ -120,12 +132,20 @@ class Recipe(Written):
             )
         return self
 
+    @model_validator(mode="after")
+    def _tiles_lie_still(self) -> Recipe:
+        if self.tiles is not None and self.locator is not None:
+            raise ValueError("tiles lie still in the frame, but with a locator the part does not; remove one of them")
+        if self.tiles is not None and self.frame is None:
+            raise ValueError("tiles are laid once, over frames of one size: give frame: {width: ..., height: ...}")
+        return self
+
     @property
     def sha256(self) -> str:
         """Hash of everything in the recipe that moves a score; a threshold is bound to it.
 
-        Without a locator it is what it was before there were any, so that thresholds on devices stay valid. A PNG mask counts by its
-        content, not by its place, so that a project folder may move.
+        Without a locator or tiles it is what it was before there were any, so that thresholds on devices stay valid. A PNG mask
+        counts by its content, not by its place, so that a project folder may move.
 
         Raises:
             ConfigError: the PNG mask cannot be read.
@@ -133,6 +153,8 @@ class Recipe(Written):
         moves_scores = self.model_dump(mode="json", include={"frame", "region_of_interest", "masks"})
         if self.locator is not None:
             moves_scores["locator"] = self.locator.model_dump(mode="json")
+        if self.tiles is not None:
+            moves_scores["tiles"] = self.tiles.model_dump(mode="json")
         if self.masks.png is not None:
             moves_scores["masks"]["png"] = hashlib.sha256(read_bytes(self.masks.png)).hexdigest()
         return hashlib.sha256(json.dumps(moves_scores, sort_keys=True).encode()).hexdigest()

@@ -24,13 +24,15 @@ MOST = 64
 def make_frames(model: ModelFolder, width: int, height: int, channels: int, *, recipe: Recipe | None = None) -> tuple[Frame, ...]:
     """The golden frames at the camera's size [px] and in its channels, 1 or 3, laid where the recipe looks for them.
 
-    Around them their outermost pixels are repeated. With a locator they lie in the middle of the region of interest, as they
-    would if the part lay there straight.
+    Around them their outermost pixels are repeated; a recipe with tiles shows them once a tile. With a locator they lie in the
+    middle of the region of interest, as they would if the part lay there straight.
 
     Raises:
         ConfigError: the recipe's region of interest reaches out of a frame of this size.
     """
     images = model.load_golden().images
+    if recipe is not None and recipe.tiles is not None:
+        images = np.tile(images, (1, recipe.tiles.down, recipe.tiles.across, 1))
     placement = _laid(recipe, width, height, images.shape[2], images.shape[1])
     return tuple(_frame(_drawn(_in_channels(image, channels), placement, width, height), number) for number, image in enumerate(images))
 

@@ -68,6 +68,7 @@ class Timings:
         frames: how many frames, the warm-up not counted.
         frame_to_verdict_ms: `inspect`, all of it.
         engine_ms: the engine on an image that is already placed; its input and answers are copied in and out.
+            Of a recipe with tiles as often as there are tiles.
         everything_but_engine_ms: the difference of the two, frame by frame.
         stages_ms: place (find the placement), warp (crop, scale, turn), infer (= engine), find, decide.
         jitter_ms: mean difference of `frame_to_verdict` from one frame to the next [ms].
@@ -164,13 +165,17 @@ def measure_together(
     *,
     interval_s: float = 0.0,
     rounds: int = ROUNDS,
+    warm_up: int = WARM_UP_FRAMES,
     progress: Progress = _silent,
 ) -> list[Timings]:
-    """Time several benches, each with its frames, in turns: one round of each, then the next. Arguments are those of `measure`."""
+    """Time several benches, each with its frames, in turns: one round of each, then the next.
+
+    Arguments are those of `measure`; `warm_up` frames of each come before, and are not counted.
+    """
     yardstick, yards = Yardstick(), []
     turns = [_Turns(bench, frames, interval_s) for bench, frames in subjects]
     for turn in turns:
-        turn.take(WARM_UP_FRAMES, kept=False)
+        turn.take(warm_up, kept=False)
     done, total = 0, count * len(turns)
     for numbers in np.array_split(np.arange(count), min(rounds, count)):
         yards.append(round(yardstick.measure_ms(), 4))
@@ -220,14 +225,16 @@ class _Turns:
         """Durations of one frame [ns]: in all, and by stage."""
         bench, frame = self._bench, self._frames[self._shown % len(self._frames)]
         self._shown += 1
-        placement, _ = bench.inspector.view(frame)
+        looks = bench.inspector.looks(frame)
         time.sleep(self._interval_s)
         started = time.perf_counter_ns()
         finding = bench.inspector.inspect(frame)
         inspected = time.perf_counter_ns()
-        warp(frame.pixels, placement, out=self._placed)
+        for placement in looks:
+            warp(frame.pixels, placement, out=self._placed)
         warped = time.perf_counter_ns()
-        bench.runtime.infer(self._placed, self._still)
+        for _ in looks:
+            bench.runtime.infer(self._placed, self._still)
         inferred = time.perf_counter_ns()
         spent = finding.latency
         return inspected - started, spent.place, warped - inspected, inferred - warped, spent.find, spent.decide

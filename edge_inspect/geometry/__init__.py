@@ -4,13 +4,14 @@ Two ways to say where: a *position* is a pixel's centre (the top left pixel's ce
 counts from the frame's top left corner, so that a pixel reaches from i to i + 1, as in regions of interest, polygons and
 boxes. An edge is the position plus one half.
 
-`placing` makes a `Placement` for the region of interest, `locating` one for a loose part that `outlining` finds there, `warping`
-reads the pixels, `masks` says which cells of the score map count.
+`placing` makes a `Placement` for the region of interest, `locating` one for a loose part that `outlining` finds there, `tiling`
+one for each of several pieces, `warping` reads the pixels, `masks` says which cells of the score map count.
 """
 
 from edge_inspect.geometry.locating import locate
 from edge_inspect.geometry.masks import searched_cells
 from edge_inspect.geometry.placing import frame_points, lay, place
+from edge_inspect.geometry.tiling import Grid, Tiling, tile
 from edge_inspect.geometry.warping import Walk, walk, warp
 
-__all__ = ["Walk", "frame_points", "lay", "locate", "place", "searched_cells", "walk", "warp"]
+__all__ = ["Grid", "Tiling", "Walk", "frame_points", "lay", "locate", "place", "searched_cells", "tile", "walk", "warp"]

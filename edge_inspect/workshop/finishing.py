@@ -135,7 +135,8 @@ def finish(
         golden = make_golden(infer, good, held_out, limits, seed)
     agree(graph, golden, limits)
     model = _write(folder, graph, golden, size=good.size, described=described, others=others)
-    thresholds = _thresholds(limits, scores, good.fingerprint(held_out), model, recipe)
+    told = scores if recipe.tiles is None else [_worst(scores, held_out, part) for part in parts]
+    thresholds = _thresholds(limits, told, good.fingerprint(held_out), model, recipe)
     save_frames(recipe.thresholds, _calibration_frames(good=good, held_out=held_out, masks=masks, scores=scores, peaks=peaks, model=model))
     put_in_force(recipe.thresholds, thresholds, _change(described, good, held_out))
     names = tuple(good.names[index] for index in held_out)

@@ -13,13 +13,16 @@ from edge_inspect.cameras.pictures import hash_pixels, read_picture
 from edge_inspect.config import Recipe
 from edge_inspect.datatypes import CellMask, Placement, UInt8Image
 from edge_inspect.errors import CameraError, ConfigError, PartNotLocated
-from edge_inspect.geometry import locate, place, searched_cells, warp
+from edge_inspect.geometry import Grid, Tiling, locate, place, searched_cells, tile, warp
 from edge_inspect.model_folder import ImageSize
 
 FEWEST = 10
 """Fewer good images than this say too little about how good parts differ."""
 
 Named = tuple[str, UInt8Image]
+Cells = tuple[int, int]
+"""Width and height of a score map."""
+
 Given = Named | Path
 """An image as it is given: with its name, or as a file."""
 
@@ -35,6 +38,7 @@ class GoodImages:
         refused: names of images that could not be read or whose part could not be located, with the reason; they are not among
             the others.
         placements: of each image.
+        frames: number of the frame that each image is of; several images are of one frame where the recipe has tiles.
         frame_width, frame_height: of the first image [px].
     """
 
@@ -43,6 +47,7 @@ class GoodImages:
     hashes: tuple[str, ...]
     refused: tuple[str, ...]
     placements: tuple[Placement, ...]
+    frames: tuple[int, ...]
     frame_width: int
     frame_height: int
 
@@ -58,47 +63,74 @@ class GoodImages:
     def searched(self, recipe: Recipe, *, width: int, height: int, image: int | None = None) -> CellMask:
         """Cells (height, width) that the recipe searches in one image; without it, those searched in any.
 
-        They differ only where a located part lies so close to the frame's edge that some of what is shown lies beyond it.
+        They differ where a located part lies so close to the frame's edge that some of what is shown lies beyond it, and
+        from tile to tile.
 
         Raises:
             ConfigError: the recipe's masks do not fit the frame.
         """
         placements = self.placements if image is None else self.placements[image : image + 1]
+        if recipe.tiles is not None:
+            return self._searched_in_tiles(recipe, placements, width, height)
         looks = placements if recipe.locator is not None else placements[:1]
         searched = [searched_cells(look, width, height, self.frame_width, self.frame_height, recipe.masks) for look in looks]
         return np.asarray(np.any(searched, axis=0), np.bool_)
 
+    def _searched_in_tiles(self, recipe: Recipe, placements: Sequence[Placement], width: int, height: int) -> CellMask:
+        """Of the whole region of interest, cut to the tiles: their inner edges are no border."""
+        tiling = _tiling(recipe, self.size, (width, height))
+        whole = searched_cells(tiling.placement, tiling.width, tiling.height, self.frame_width, self.frame_height, recipe.masks)
+        corners = {place.affine.tobytes(): corner for place, corner in zip(tiling.placements, tiling.corners, strict=True)}
+        found = [corners[placement.affine.tobytes()] for placement in placements]
+        cut = [whole[row : row + height, column : column + width] for row, column in dict.fromkeys(found)]
+        return np.asarray(np.any(cut, axis=0), np.bool_)
 
-def place_good_images(images: Iterable[Given], recipe: Recipe, *, width: int, height: int, fewest: int = FEWEST) -> GoodImages:
-    """Read, check, place and warp every image.
+
+def place_good_images(
+    images: Iterable[Given], recipe: Recipe, *, width: int, height: int, cells: Cells | None = None, fewest: int = FEWEST
+) -> GoodImages:
+    """Read, check, place and warp every image; of a recipe with tiles each tile of it.
 
     Images of different sizes are allowed only where each is seen whole (no region of interest, no locator, no masks, no frame
     size in the recipe): anything else is measured in pixels of one frame.
+
+    Args:
+        images: as files, or with their names.
+        recipe: says where the network looks.
+        width: of the network's image [px].
+        height: likewise.
+        cells: width and height of the score map, in which tiles are laid; None where a recipe with tiles is refused.
+        fewest: usable images that are enough.
 
     Raises:
         ConfigError: fewer than 10 usable images (with the count and the refused ones), or sizes or channels that do
             not belong to one recipe (with the image's name).
     """
     refused: list[str] = []
-    rows: list[tuple[str, UInt8Image, str, Placement]] = []
+    rows: list[tuple[str, UInt8Image, str, Placement, int]] = []
     first: UInt8Image | None = None
-    for name, frame in _readable(images, refused):
+    for number, (name, frame) in enumerate(_readable(images, refused)):
         first = frame if first is None else first
         _refuse_another_kind(name, frame, first, recipe)
         try:
-            placement = _placed(frame, recipe, first.shape[2], width, height)
+            size = ImageSize(width=width, height=height, channels=1 if first.shape[2] == 1 else 3)
+            placements = _placed(frame, recipe, size, cells)
         except PartNotLocated as error:
             refused.append(f"{name}: {error}")
             continue
-        rows.append((name, warp(frame, placement), hash_pixels(frame), placement))
-    if first is None or len(rows) < fewest:
-        raise ConfigError(_too_few(len(rows), refused))
+        digest = hash_pixels(frame)
+        for piece, placement in enumerate(placements, start=1):
+            rows.append((_named(name, len(placements), piece), warp(frame, placement), digest, placement, number))
+    frames = len({number for *_, number in rows})
+    if first is None or frames < fewest:
+        raise ConfigError(_too_few(frames, refused))
     return GoodImages(
-        names=tuple(name for name, _, _, _ in rows),
-        pixels=np.stack([pixels for _, pixels, _, _ in rows]),
-        hashes=tuple(digest for _, _, digest, _ in rows),
+        names=tuple(name for name, *_ in rows),
+        pixels=np.stack([pixels for _, pixels, *_ in rows]),
+        hashes=tuple(digest for _, _, digest, _, _ in rows),
         refused=tuple(refused),
-        placements=tuple(placement for _, _, _, placement in rows),
+        placements=tuple(placement for _, _, _, placement, _ in rows),
+        frames=tuple(number for *_, number in rows),
         frame_width=first.shape[1],
         frame_height=first.shape[0],
     )
@@ -115,12 +147,27 @@ def _readable(images: Iterable[Given], refused: list[str]) -> Iterator[Named]:
             yield image
 
 
-def _placed(frame: UInt8Image, recipe: Recipe, channels: int, width: int, height: int) -> Placement:
-    """Where the line would lay the network's image."""
+def _placed(frame: UInt8Image, recipe: Recipe, size: ImageSize, cells: Cells | None) -> tuple[Placement, ...]:
+    """Where the line would lay the network's image: once, or once a tile."""
     region, locator = recipe.region_of_interest, recipe.locator
+    if recipe.tiles is not None:
+        return _tiling(recipe, size, cells).placements
     if locator is None:
-        return place(frame.shape[1], frame.shape[0], region, width=width, height=height, channels=channels)
-    return locate(frame, region, locator, width=width, height=height, channels=channels)
+        return (place(frame.shape[1], frame.shape[0], region, width=size.width, height=size.height, channels=size.channels),)
+    return (locate(frame, region, locator, width=size.width, height=size.height, channels=size.channels),)
+
+
+def _tiling(recipe: Recipe, size: ImageSize, cells: Cells | None) -> Tiling:
+    tiles, frame = recipe.tiles, recipe.frame
+    if cells is None or tiles is None or frame is None:
+        raise ConfigError("the recipe has tiles, and only `teach` makes engines for them; teach the part, or remove `tiles`")
+    grid = Grid(width=size.width, height=size.height, channels=size.channels, map_width=cells[0], map_height=cells[1])
+    return tile(frame.width, frame.height, recipe.region_of_interest, tiles, grid)
+
+
+def _named(name: str, count: int, number: int) -> str:
+    """The frame's name, and which of its tiles."""
+    return name if count == 1 else f"{name}, tile {number}"
 
 
 def _refuse_another_kind(name: str, frame: UInt8Image, first: UInt8Image, recipe: Recipe) -> None:

@@ -24,7 +24,15 @@ from edge_inspect.workshop.padim import Head
 SMOOTHING_CELLS = 0.5
 """Sigma of the Gaussian filter [cells of the map, four pixels each]; Defard et al. 2021 take 4 px. Measured: docs/results/teach.md."""
 
+CELL_PX = 4
+"""A cell of the map is so many pixels of the network's image wide and high."""
+
 Array = npt.NDArray[np.float32]
+
+
+def score_map_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of the score map [cells] for a network's image of this size [px]."""
+    return width // CELL_PX, height // CELL_PX
 
 
 def write_features(backbone: onnx.ModelProto, embed: Array, *, size: ImageSize) -> onnx.ModelProto:
@@ -50,7 +58,7 @@ def write_graph(backbone: onnx.ModelProto, embed: Array, head: Head, *, size: Im
     writer.distance(head)
     writer.smoothed(sigma)
     writer.node("ReduceMax", ["score_map"], "image_score", axes=[1, 2, 3], keepdims=0)
-    score_map = helper.make_tensor_value_info("score_map", TensorProto.FLOAT, [1, 1, size.height // 4, size.width // 4])
+    score_map = helper.make_tensor_value_info("score_map", TensorProto.FLOAT, [1, 1, *reversed(score_map_size(size.width, size.height))])
     return writer.model("taught_part", [score_map, helper.make_tensor_value_info("image_score", TensorProto.FLOAT, [1])])
 
 

@@ -21,13 +21,21 @@ class Split:
     held_out: tuple[tuple[int, ...], ...]
 
 
-def split_parts(names: Sequence[str], *, seed: int, part_of: re.Pattern[str] | None = None, share: float = HELD_OUT_SHARE) -> Split:
+def split_parts(
+    names: Sequence[str],
+    *,
+    seed: int,
+    part_of: re.Pattern[str] | None = None,
+    frames: Sequence[int] | None = None,
+    share: float = HELD_OUT_SHARE,
+) -> Split:
     """Divide images into those that fit the model and about 30 % held out; one part's images stay together.
 
     Args:
         names: one for each image.
         seed: of the shuffle.
-        part_of: its first group, found in a name, is the physical part; without it every image is a part of its own.
+        part_of: its first group, found in a name, is the physical part; without it every frame is a part of its own.
+        frames: number of the frame that each image is of, where a frame gives several (tiles); None: one each.
         share: of the parts that is held out; one part at least.
 
     Raises:
@@ -35,7 +43,8 @@ def split_parts(names: Sequence[str], *, seed: int, part_of: re.Pattern[str] | N
     """
     parts: dict[str, list[int]] = {}
     for index, name in enumerate(names):
-        parts.setdefault(str(index) if part_of is None else part_name(name, part_of), []).append(index)
+        frame = index if frames is None else frames[index]
+        parts.setdefault(str(frame) if part_of is None else part_name(name, part_of), []).append(index)
     if len(parts) < 2:
         raise ConfigError(f"all {len(names)} images are of one part; two or more are needed, correct the pattern that names parts")
     order = np.random.default_rng(seed).permutation(len(parts))

@@ -27,7 +27,7 @@ from edge_inspect.workshop.backbone import LEVELS, MULTIPLE, load_backbone
 from edge_inspect.workshop.finishing import Described, Progress, counted, finish, refuse_impossible_rate, silent
 from edge_inspect.workshop.golden_frames import refuse_another_answer
 from edge_inspect.workshop.good_images import Given, GoodImages, place_good_images
-from edge_inspect.workshop.graph import write_features, write_graph
+from edge_inspect.workshop.graph import score_map_size, write_features, write_graph
 from edge_inspect.workshop.padim import GaussianFit, embedding
 from edge_inspect.workshop.splits import Split, split_parts
 
@@ -99,8 +99,8 @@ def teach(
     started = time.monotonic()
     _refuse_impossible(width, height)
     refuse_impossible_rate(false_reject_rate)
-    good = place_good_images(counted(images, progress), recipe, width=width, height=height)
-    split = split_parts(good.names, seed=seed, part_of=part_of)
+    good = place_good_images(counted(images, progress), recipe, width=width, height=height, cells=score_map_size(width, height))
+    split = split_parts(good.names, seed=seed, part_of=part_of, frames=good.frames)
     finished = finish(
         _fitted_graph(good, split, seed, progress),
         good,

@@ -221,6 +221,7 @@ def _only(good: GoodImages, parts: Sequence[Sequence[int]]) -> tuple[GoodImages,
         hashes=tuple(good.hashes[index] for index in chosen),
         refused=(),
         placements=tuple(good.placements[index] for index in chosen),
+        frames=tuple(good.frames[index] for index in chosen),
     )
     return kept, tuple(tuple(where[index] for index in part) for part in parts)
 
@@ -252,6 +253,7 @@ def _unpacked(content: bytes) -> tuple[GoodImages, Parts]:
             hashes=tuple(map(str, arrays["hashes"])),
             refused=(),
             placements=tuple(Placement(affine=affine, width=width, height=height, channels=channels) for affine in arrays["affine"]),
+            frames=tuple(range(len(images))),
             frame_width=int(frame[0]),
             frame_height=int(frame[1]),
         )

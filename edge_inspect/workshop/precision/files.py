@@ -83,9 +83,9 @@ def build_precisions(
     """
     model = open_model_folder(recipe.engine)
     thresholds = load_thresholds(recipe.thresholds, engine_sha256=model.engine_sha256, recipe_sha256=recipe.sha256)
-    image = model.manifest.input
+    image, cells = model.manifest.input, (model.manifest.score_map.width, model.manifest.score_map.height)
     step = max(1, len(frames) // MOST_FRAMES)
-    good = place_good_images(frames[::step][:MOST_FRAMES], recipe, width=image.width, height=image.height)
+    good = place_good_images(frames[::step][:MOST_FRAMES], recipe, width=image.width, height=image.height, cells=cells)
     graph = named(onnx.load(str(model.model_file)))
     makers = {"fp16": _half, "int8": _int8}
     made = {precision: makers[precision](_Work(model, thresholds, good, graph, allowed, told)) for precision in precisions}

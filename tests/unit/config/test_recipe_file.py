@@ -181,3 +181,30 @@ def test_the_hash_is_that_of_the_first_version(tmp_path):
     """Thresholds on devices carry it: a change of this number makes every one of them unusable."""
     (tmp_path / "recipe.yaml").write_text("part: cell\nengine: engine\n")
     assert load_recipe(tmp_path / "recipe.yaml").sha256[:12] == "908be3b4fe81"
+
+
+TILED = {"frame": "{width: 640, height: 480}", "tiles": "{across: 4, down: 3, overlap_px: 16}"}
+
+
+def test_tiles_say_what_stands_in_the_file_and_overlap_by_nothing_else(read):
+    assert (read(**TILED).tiles.across, read(**TILED).tiles.down, read(**TILED).tiles.overlap_px) == (4, 3, 16)
+    assert read(**TILED | {"tiles": "{across: 2, down: 1}"}).tiles.overlap_px == 0
+
+
+@pytest.mark.parametrize("tiles", ["{across: 5, down: 3, overlap_px: 16}", "{across: 4, down: 2, overlap_px: 16}", "{across: 4, down: 3}"])
+def test_tiles_change_the_hash(read, tiles):
+    hashes = {read(**TILED | {"tiles": tiles}).sha256, read(**TILED).sha256, read(frame=TILED["frame"]).sha256}
+    assert len(hashes) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"tiles": "{across: 2, down: 2}"}, "tiles are laid once, over frames of one size"),
+        (TILED | {"locator": LOCATED["locator"], "masks": "{border_px: 2}"}, "with a locator the part does not; remove one of them"),
+        (TILED | {"tiles": "{across: 0, down: 2}"}, "tiles.across"),
+    ],
+)
+def test_tiles_that_cannot_be_laid_are_refused(read, changes, words):
+    with pytest.raises(ConfigError, match=words):
+        read(**{"frame": None, **changes} if "frame" not in changes else changes)
