@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_inspect.errors import PlcError
 
@@ -76,7 +77,7 @@ class BrokerLink:
         self.trouble = f"plc: mqtt: {broker.host} port {broker.port} has not answered yet; messages wait for it"
         self._broker = broker
         self._on_connected, self._on_command = on_connected, on_command
-        self._client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, client_id=f"edge-inspect {broker.topic}"[:60])
+        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"edge-inspect {broker.topic}"[:60])
         self._client.max_queued_messages_set(broker.queue)
         self._client.reconnect_delay_set(min_delay=1, max_delay=2)
         self._client.will_set(self._path("state"), json.dumps(will), qos=QOS, retain=True)
@@ -145,7 +146,7 @@ class BrokerLink:
     def _arrived(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
         """A retained command is one of some other day."""
         if self._on_command is not None and not message.retain:
-            self._on_command(message.payload)
+            self._on_command(bytes(message.payload))
 
 
 def _text(path: Path | None) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,11 +60,11 @@ class Metrics:
         dropped = Gauge("edge_inspect_output_dropped", "Inspections that an output dropped since the start", ["output"], registry=registry)
         for name, output in outputs.items():
             if isinstance(output, Queued):
-                waiting.labels(name).set_function(lambda output=output: output.waiting)
-                dropped.labels(name).set_function(lambda output=output: output.dropped)
+                waiting.labels(name).set_function(partial(getattr, output, "waiting"))
+                dropped.labels(name).set_function(partial(getattr, output, "dropped"))
         celsius = Gauge("edge_inspect_temperature_celsius", "Temperature of a zone of the machine", ["zone"], registry=registry)
         for zone in sorted(thermal.glob("thermal_zone*")):
-            celsius.labels(_zone_name(zone)).set_function(lambda zone=zone: _celsius(zone))
+            celsius.labels(_zone_name(zone)).set_function(partial(_celsius, zone))
 
     def note(self, inspection: Inspection) -> None:
         """Count one inspection; times only of a part that was inspected."""

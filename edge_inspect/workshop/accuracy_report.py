@@ -53,7 +53,7 @@ Each row is one training on 70 % of the good pictures (63 % where a stop part de
 engine in OpenVINO by `evaluate`, thresholds from the held-out 30 %. Settings were chosen on the validation part named below and
 on no other test pictures, but some had been in sight: for one setting of PaDiM (DECISIONS 28), and for the rule that the
 network's image keeps the pictures' proportions, which kolektor gains most by (DECISIONS 44). `plain` is the flagship with the
-highest cell as image score and a memory that is not whitened, as it was before DECISIONS score-1 and score-2: what those brought is
+highest cell as image score and a memory that is not whitened, as it was before DECISIONS 83 and 84: what those brought is
 the difference of two rows. Rows without disturbances were run with `--undisturbed`. One seed where no number of seeds is given.
 Budgets are smaller than the papers' (`accuracy_budgets.py`). ms and training seconds depend on what else the machine did and
 compare with nothing; `edge-inspect bench` measures an engine alone."""

@@ -47,7 +47,7 @@ CONTRACTIVE_RESNET50: Mapping[str, Any] = {**CONTRACTIVE, "encoder": "resnet50",
 """Batch norm, layer on layer, makes the Jacobian of ResNet50 with random weights millions of times that of the others."""
 
 REMEMBERING: Mapping[str, Any] = {"by_position": True, "memory": 1000, "highest_share": 0.01}
-"""What the flagship has over An's system E: a second head on the same levels (DECISIONS 43), and its image score (score-1)."""
+"""What the flagship has over An's system E: a second head on the same levels (DECISIONS 43), and its image score (83)."""
 
 CATALOGUE: Mapping[str, Entry] = {
     "dae": Entry(module="kumar", name="Kumar", source=KUMAR),

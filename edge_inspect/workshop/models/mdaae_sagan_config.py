@@ -37,9 +37,9 @@ class MdaaeSaganConfig(SystemConfig):
         memory: neighbourhoods of good parts that every one is held against, wherever it lies (ours, PatchCore's; `neighbours.py`).
             Added to the error, both by position; 0: none.
         memory_whitening: neighbourhoods are compared after whitening, their directions' variances raised by this share of the mean
-            one; 0 compares them as they are. Chosen as `discriminator_weight` is (DECISIONS score-2).
+            one; 0 compares them as they are. Chosen as `discriminator_weight` is (DECISIONS 84).
         highest_share: the image score is the mean of this share of the map's cells, the highest; 0: of the highest alone. Chosen
-            likewise (DECISIONS score-1).
+            likewise (DECISIONS 83).
         discriminator_weight: gamma of eq. 15; all terms are in standard deviations over good parts. Of 0 to 2, chosen on the
             polycrystalline cells of elpv_dataset, which nothing else is judged on (docs/results/accuracy.md, DECISIONS 41).
         discriminator_width: channels inside it. Ours.
