@@ -70,6 +70,7 @@ class FakePlc:
         self._raised_at: float | None = None
         self._newest = self._shown = 0
         self._cycles = self._triggers = self._doubled = self._unasked = self._overrun_before = 0
+        self._is_left = False
         self.answers: list[Answer] = []
 
     def __enter__(self) -> FakePlc:
@@ -89,6 +90,7 @@ class FakePlc:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Disconnect. The control registers stay as they are, as with a PLC that lost its power."""
+        self._is_left = True
         self._line.close()
 
     def inspect_one(self) -> Answer:
@@ -253,6 +255,9 @@ class FakePlc:
             return int(self._read()["overrun"]) - self._overrun_before
         except PlcError:  # the station is gone: the ledger is still worth having
             return 0
+        finally:
+            if self._is_left:  # a ledger asked for afterwards has connected once more
+                self._line.close()
 
     def _wait(self, what: str, is_there: Callable[[Values], bool]) -> Values:
         until = time.monotonic() + self._answer_timeout_s

@@ -1,4 +1,4 @@
-"""One booted machine for all tests here, with the service installed offline and the example station on it."""
+"""One booted machine for the tests of a module here, with the service installed offline and the example station on it."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def bundles(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def machine(request):
-    """The machine, nothing installed; skips where none can be booted."""
+    """The machine, nothing installed; skips where none can be booted. Off after the module: other tests count this process's children."""
     try:
         must_be_possible()
     except NoMachine as error:
@@ -62,7 +62,7 @@ def install(machine, bundle, *words, check=True):
     return machine.run(script, *offline, *words, check=check, **ENVIRONMENT)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def installed(machine):
     """The machine with the first version and the example station, as the installer leaves it; what it said."""
     said = install(machine, "first").stdout
