@@ -7,6 +7,7 @@ EdgeInspectError
 │   └── FrameLost        a part was exposed, but its frame is lost or unreadable: that part is a FAULT
 ├── PartNotLocated       no part in the frame, or none whose direction is clear: that part is a FAULT
 ├── EngineError          the engine cannot be opened, is not accepted, or failed on a frame
+│   └── UntrustedModel   a model folder that the station's public key does not vouch for (78)
 ├── PlcError             the wire to the PLC is broken
 │   └── DeadlineMissed   the wire has already said FAULT for this part: the verdict came too late
 └── OutputError          a record could not be written
@@ -57,6 +58,12 @@ class PartNotLocated(EdgeInspectError):
 
 class EngineError(EdgeInspectError):
     """The engine cannot be opened, has not been accepted, or failed on a frame."""
+
+
+class UntrustedModel(EngineError):
+    """The model folder is unsigned, signed by another key, or altered; trying again changes nothing."""
+
+    exit_code = 78
 
 
 class PlcError(EdgeInspectError):

@@ -114,7 +114,9 @@ class Inspector(Scorer):
 
 
 @contextmanager
-def open_inspector(recipe_file: Path, runtime: PluginBlock, *, base: Path, accepted_before: bool = False) -> Iterator[Inspector]:
+def open_inspector(
+    recipe_file: Path, runtime: PluginBlock, *, base: Path, accepted_before: bool = False, public_key: Path | None = None
+) -> Iterator[Inspector]:
     """Open a recipe with its engine and thresholds; the engine is warm and accepted when this returns.
 
     Args:
@@ -122,14 +124,16 @@ def open_inspector(recipe_file: Path, runtime: PluginBlock, *, base: Path, accep
         runtime: which runtime opens the engine, with its options; `precision` says which of its files.
         base: folder that `Path` options of the runtime are relative to.
         accepted_before: refuse an engine that `acceptance.json` beside the thresholds does not hold for; the gate is passed all the same.
+        public_key: refuse a model folder that the owner of this key has not signed; None asks for no signature.
 
     Raises:
         ConfigError: recipe or thresholds are wrong, or do not belong to this engine.
         PluginError: the runtime is not installed.
         EngineError: the model folder is damaged, the engine does not agree with its golden frames, or has not been accepted before.
+        UntrustedModel: the model folder is unsigned, signed by another key, or altered.
     """
     recipe = load_recipe(recipe_file)
-    model = open_model_folder(recipe.engine)
+    model = open_model_folder(recipe.engine, public_key=public_key)
     refuse_unmaskable(recipe_file, recipe, model)
     thresholds = load_thresholds(recipe.thresholds, engine_sha256=model.engine_sha256, recipe_sha256=recipe.sha256)
     model, block = served(model, runtime)

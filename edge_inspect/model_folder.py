@@ -2,7 +2,8 @@
 
 `model.onnx` takes one uint8 image `frame` (1, H, W, C) and gives `score_map` (1, 1, h, w) float32, already smoothed, and
 `image_score` (1,) float32. `golden.npz` holds golden frames and what the reference runtime said of them.
-`manifest.json` names both with their hashes. `model.fp16.onnx` and `model.int8.onnx` may stand beside them, made by `edge-inspect build`.
+`manifest.json` names both with their hashes; `manifest.json.sig` may say who made it (`signing`).
+`model.fp16.onnx` and `model.int8.onnx` may stand beside them, made by `edge-inspect build`.
 """
 
 from __future__ import annotations
@@ -24,7 +25,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from edge_inspect.config import first_mistake
 from edge_inspect.datatypes import ScoreMap, UInt8Image
 from edge_inspect.durable import replace_file, sync_folder, write_file
-from edge_inspect.errors import EngineError
+from edge_inspect.errors import EngineError, UntrustedModel
+from edge_inspect.signing import demand_signature
 
 MODEL_FILE = "model.onnx"
 GOLDEN_FILE = "golden.npz"
@@ -199,15 +201,18 @@ class ModelFolder:
             raise EngineError(f"{path}: not golden frames: {error}; teach or export the model again") from error
 
 
-def open_model_folder(path: Path) -> ModelFolder:
-    """Read the manifest and verify the hash of every file it names.
+def open_model_folder(path: Path, *, public_key: Path | None = None) -> ModelFolder:
+    """Read the manifest and verify the hash of every file it names; where a public key is given, first who signed the manifest.
 
     Raises:
         EngineError: the folder, its manifest or a file is missing or is not the one that was made.
+        UntrustedModel: besides, with a public key: it is unsigned, signed by another key, or altered.
+        ConfigError: the public key cannot be used.
     """
-    manifest = _load_manifest(path / MANIFEST_FILE)
+    manifest = _load_manifest(path / MANIFEST_FILE, public_key)
+    refusal = EngineError if public_key is None else UntrustedModel
     for name, wanted in manifest.files.items():
-        _verify(path, name, wanted)
+        _verify(path, name, wanted, refusal)
     for name in (MODEL_FILE, GOLDEN_FILE):
         if name not in manifest.files:
             raise EngineError(f"{path / MANIFEST_FILE}: names no {name}; teach or export the model again")
@@ -299,11 +304,16 @@ def _replace_manifest(folder: Path, manifest: Manifest) -> None:
     replace_file(folder / MANIFEST_FILE, (manifest.model_dump_json(indent=2) + "\n").encode())
 
 
-def _load_manifest(path: Path) -> Manifest:
+def _load_manifest(path: Path, public_key: Path | None) -> Manifest:
+    """What is parsed are the very bytes whose signature was verified: the file may change in between."""
     try:
-        return Manifest.model_validate_json(path.read_bytes(), strict=True)
+        content = path.read_bytes()
     except OSError as error:
         raise EngineError(f"{path}: cannot be read: {error.strerror}; is {path.parent} a model folder?") from error
+    if public_key is not None:
+        demand_signature(path, content, public_key)
+    try:
+        return Manifest.model_validate_json(content, strict=True)
     except ValidationError as error:
         raise EngineError(f"{path}: not a manifest of this version: {first_mistake(error)}; teach or export the model again") from error
 
@@ -319,15 +329,15 @@ def _unpacked(content: bytes) -> Golden:
     return Golden(**found)
 
 
-def _verify(folder: Path, name: str, wanted: str) -> None:
+def _verify(folder: Path, name: str, wanted: str, refusal: type[EngineError]) -> None:
     if Path(name).name != name or name in {"", ".."}:
-        raise EngineError(f"{folder / MANIFEST_FILE}: names {name!r}, which is not a plain file name; do not trust this model")
+        raise refusal(f"{folder / MANIFEST_FILE}: names {name!r}, which is not a plain file name; do not trust this model")
     try:
         got = hashlib.sha256((folder / name).read_bytes()).hexdigest()
     except OSError as error:
         raise EngineError(f"{folder / name}: cannot be read: {error.strerror}; copy the whole model folder again") from error
     if got != wanted:
-        raise EngineError(
+        raise refusal(
             f"{folder / name}: is not the file that was made: hash {got[:12]}, the manifest says {wanted[:12]}; "
             "copy the whole model folder again"
         )

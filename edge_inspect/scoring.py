@@ -204,7 +204,7 @@ def limits_from(thresholds: Thresholds, recipe: Recipe) -> Limits:
 
 
 @contextmanager
-def open_scorer(recipe_file: Path, runtime: PluginBlock, *, base: Path) -> Iterator[Scorer]:
+def open_scorer(recipe_file: Path, runtime: PluginBlock, *, base: Path, public_key: Path | None = None) -> Iterator[Scorer]:
     """Open a recipe with its engine, as `open_inspector` does, but without thresholds: there may be none that fit yet.
 
     The engine is accepted on its golden frames by its scores; no verdict is compared.
@@ -213,9 +213,10 @@ def open_scorer(recipe_file: Path, runtime: PluginBlock, *, base: Path) -> Itera
         ConfigError: the recipe is wrong, or does not belong to this engine.
         PluginError: the runtime is not installed.
         EngineError: the model folder is damaged, or the engine does not agree with its golden frames.
+        UntrustedModel: the model folder is unsigned, signed by another key than `public_key`, or altered.
     """
     recipe = load_recipe(recipe_file)
-    model = open_model_folder(recipe.engine)
+    model = open_model_folder(recipe.engine, public_key=public_key)
     refuse_unmaskable(recipe_file, recipe, model)
     model, block = served(model, runtime)
     with prepare("runtimes", block, base=base, given={"model": model})() as opened:

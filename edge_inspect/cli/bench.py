@@ -188,12 +188,12 @@ def _cases(arguments: argparse.Namespace) -> list[Case]:
     from edge_inspect.field.bench_cases import Case, runtimes_of, size_of
     from edge_inspect.model_folder import open_model_folder
 
-    block, recipe = _block_and_recipe(arguments)
+    block, recipe, public_key = _wanted(arguments)
     runtimes = runtimes_of(block, kinds=arguments.runtime, precisions=arguments.precision, threads=arguments.threads)
     folders = arguments.model if recipe is None else [recipe.engine]
     return [
         Case(
-            model=open_model_folder(folder),
+            model=open_model_folder(folder, public_key=public_key),
             recipe=recipe,
             runtime=runtime,
             size=size_of(recipe, size),
@@ -206,14 +206,15 @@ def _cases(arguments: argparse.Namespace) -> list[Case]:
     ]
 
 
-def _block_and_recipe(arguments: argparse.Namespace) -> tuple[PluginBlock, Recipe | None]:
+def _wanted(arguments: argparse.Namespace) -> tuple[PluginBlock, Recipe | None, Path | None]:
+    """Runtime, recipe, and the key that a station asks its models to be signed with."""
     from edge_inspect.config import DEFAULT_RUNTIME, PluginBlock, load_recipe, load_station
 
     if arguments.station is not None:
         settings = load_station(arguments.station)
-        return settings.runtime, load_recipe(settings.recipe)
+        return settings.runtime, load_recipe(settings.recipe), settings.public_key
     recipe = None if arguments.recipe is None else load_recipe(arguments.recipe)
-    return PluginBlock(kind=DEFAULT_RUNTIME), recipe
+    return PluginBlock(kind=DEFAULT_RUNTIME), recipe, None
 
 
 def _as_json(value: Any) -> str:

@@ -15,7 +15,8 @@ from edge_inspect.cli.onnx_needed import TRAINING, refuse_without, refuse_withou
 from edge_inspect.cli.progress import ProgressBars
 from edge_inspect.config import Recipe, load_recipe
 from edge_inspect.errors import ConfigError
-from edge_inspect.model_folder import ModelFolder, open_model_folder
+from edge_inspect.model_folder import MANIFEST_FILE, ModelFolder, open_model_folder
+from edge_inspect.signing import signature_file
 
 if TYPE_CHECKING:
     from edge_inspect.workshop.precision.files import Lower, Made
@@ -144,6 +145,8 @@ def _build_files(recipe: Recipe, lower: list[Lower], arguments: argparse.Namespa
     if not arguments.json:
         print("\n".join(line for one in made for line in _lines(one)))
         print(f'next         write "runtime: {{kind: openvino, precision: {made[-1].precision}}}" into station.yaml')
+        if signature_file(recipe.engine / MANIFEST_FILE).exists():
+            print(f"signature    no longer fits, as the manifest has changed: sign it again (edge-inspect sign --model {recipe.engine})")
     return [_summary(one) for one in made]
 
 

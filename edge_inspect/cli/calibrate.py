@@ -108,7 +108,7 @@ def _calibrate(place: Place, arguments: argparse.Namespace) -> int:
     since = _checked(arguments)
     if arguments.apply:
         refuse_without_reason(arguments.reason)
-    with open_scorer(place.recipe, place.runtime, base=place.base) as scorer:
+    with open_scorer(place.recipe, place.runtime, base=place.base, public_key=place.public_key) as scorer:
         with ProgressBars() as bars:
             parts = _parts(scorer, place, arguments, since, bars).without(arguments.leave_out)
             stored = _stored(scorer, place, arguments, bars)

@@ -31,6 +31,11 @@ class Place:
     base: Path
     station: Station | None
 
+    @property
+    def public_key(self) -> Path | None:
+        """Whose signature the station asks of its models, if there is a station and it asks."""
+        return None if self.station is None else self.station.public_key
+
 
 def place_from(arguments: argparse.Namespace) -> Place:
     """Read the station file, or take the recipe alone.
@@ -171,7 +176,7 @@ def take_back_and_tell(place: Place, name: str, *, reason: str, as_json: bool) -
         EngineError: the engine does not agree with its golden frames under it.
     """
     earlier = find_entry(read_history(load_recipe(place.recipe).thresholds), name)
-    with open_scorer(place.recipe, place.runtime, base=place.base) as scorer:
+    with open_scorer(place.recipe, place.runtime, base=place.base, public_key=place.public_key) as scorer:
         entry = take_back(scorer, earlier, reason=reason, kind=place.runtime.kind)
     print(json.dumps(entry.model_dump(mode="json")) if as_json else _entry_line(entry))
     return 0
@@ -184,7 +189,7 @@ def transfer_and_tell(place: Place, *, as_json: bool) -> int:
         ConfigError: no frames are stored, or they are of another size.
         EngineError: the engine is not accepted, or failed on a frame.
     """
-    with open_scorer(place.recipe, place.runtime, base=place.base) as scorer, ProgressBars() as bars:
+    with open_scorer(place.recipe, place.runtime, base=place.base, public_key=place.public_key) as scorer, ProgressBars() as bars:
         found = transfer(scorer, bars.show)
     if as_json:
         shares = {"image_share": found.image.share, "pixel_share": found.pixel.share}

@@ -30,9 +30,10 @@ def run(arguments: argparse.Namespace) -> int:
     settings = load_station(arguments.station)
     base = arguments.station.resolve().parent
     prepare_station(settings, base=base)
+    required, key = settings.acceptance == "required", settings.public_key
     checked = []
     for recipe in dict.fromkeys((settings.recipe, *settings.jobs.values())):
-        with open_inspector(recipe, settings.runtime, base=base, accepted_before=settings.acceptance == "required") as inspector:
+        with open_inspector(recipe, settings.runtime, base=base, accepted_before=required, public_key=key) as inspector:
             engine, calibration = inspector.model.engine_sha256, inspector.calibration_id
             checked.append({"recipe": inspector.recipe.part, "engine_sha256": engine, "calibration_id": calibration})
     if arguments.json:

@@ -34,6 +34,8 @@ VERBS = (
     "fake-plc",
     "cameras",
     "capture",
+    "sign",
+    "verify",
 )
 
 

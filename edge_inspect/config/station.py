@@ -103,6 +103,7 @@ class Station(Written):
     outputs: tuple[OutputBlock, ...] = ()
     trigger: Literal["camera", "plc"] = "camera"
     acceptance: Literal["at start", "required"] = "at start"
+    public_key: Path | None = None
     deadline_ms: PositiveMs
     guard: bool = False
     data: Path = Path("data")
@@ -151,6 +152,7 @@ def load_station(path: Path) -> Station:
         update={
             "recipe": base / station.recipe,
             "data": base / station.data,
+            "public_key": None if station.public_key is None else base / station.public_key,
             "jobs": {job: base / recipe for job, recipe in station.jobs.items()},
         }
     )

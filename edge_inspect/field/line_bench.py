@@ -190,7 +190,7 @@ def _opened(settings: Settings, base: Path, folder: Path, camera: _Frames) -> It
             Station(
                 settings=settings.model_copy(update={"trigger": "camera", "jobs": {}, "data": folder}),
                 camera=camera,
-                inspector=open_inspector(settings.recipe, settings.runtime, base=base),
+                inspector=open_inspector(settings.recipe, settings.runtime, base=base, public_key=settings.public_key),
                 plc=plc,
                 outputs=[("watch", watch), *outputs, ("watch", watch.last())],
                 status=open_status(folder, station=settings.name),

@@ -57,7 +57,7 @@ def replay(station_file: Path, sequence: int) -> Replay:
         camera=settings.camera.kind,
         part_id=then["part_id"],
     )
-    with open_inspector(_recipe_of(settings, then), settings.runtime, base=base) as inspector:
+    with open_inspector(_recipe_of(settings, then), settings.runtime, base=base, public_key=settings.public_key) as inspector:
         finding = inspector.inspect(frame)
         identity = {"engine_sha256": inspector.model.engine_sha256, "calibration_id": inspector.calibration_id}
     return Replay(

@@ -262,8 +262,8 @@ class Station:
             known = ", ".join(map(str, sorted(self._settings.jobs))) or "none"
             raise PlcError(f"job {job} is not in the station file, which has {known}; add it to `jobs`")
         recipe = self._settings.jobs[job]
-        required = self._settings.acceptance == "required"
-        return open_inspector(recipe, self._settings.runtime, base=recipe.parent, accepted_before=required)
+        required, key = self._settings.acceptance == "required", self._settings.public_key
+        return open_inspector(recipe, self._settings.runtime, base=recipe.parent, accepted_before=required, public_key=key)
 
     def _open_guard(self) -> Guard | None:
         """The guard of what serves now, where the station file asks for one; why there is none is an alarm."""

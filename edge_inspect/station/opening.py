@@ -68,7 +68,13 @@ def open_station(path: Path) -> Iterator[Station]:
         yield Station(
             settings=settings,
             camera=stack.enter_context(openers.camera()),
-            inspector=open_inspector(settings.recipe, settings.runtime, base=base, accepted_before=settings.acceptance == "required"),
+            inspector=open_inspector(
+                settings.recipe,
+                settings.runtime,
+                base=base,
+                accepted_before=settings.acceptance == "required",
+                public_key=settings.public_key,
+            ),
             plc=plc,
             outputs=[*((wire.name, wire) for wire in plc.followers), *outputs],
             status=status,

@@ -408,6 +408,19 @@ def test_a_job_change_takes_the_other_recipe_and_a_bad_one_leaves_the_old_runnin
     assert "job 9" in status["alarms"]["job"]["text"]
 
 
+def test_a_job_whose_model_the_stations_key_does_not_vouch_for_leaves_the_old_one_running(serve, tmp_path):
+    pytest.importorskip("cryptography", reason="needs cryptography, the extra sign")
+    from edge_inspect.signing import make_key_pair
+
+    other = write_part(tmp_path / "other", image_threshold=100)
+    public = make_key_pair(tmp_path / "private.pem")
+    plc = ScriptedPlc(job(1))
+    camera = ScriptedCamera(frame(1, grey=BAD), plc.answered(2), frame(2, grey=BAD))
+    inspections, _, _ = serve(camera, plc, jobs=f"jobs: {{1: {other}}}\npublic_key: {public}\n")
+    assert [inspection.recipe for inspection in inspections] == ["cell", "cell"]
+    assert "manifest.json.sig: cannot be read" in plc.answers[1][1]
+
+
 def test_the_plc_may_change_the_job_on_a_line_its_camera_triggers(serve, tmp_path):
     other = write_part(tmp_path / "other", image_threshold=100)
     plc = ScriptedPlc(job(1))

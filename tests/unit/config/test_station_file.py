@@ -25,6 +25,11 @@ def test_paths_come_back_beside_the_file(read, tmp_path):
     assert {job: str(path) for job, path in station.jobs.items()} == {1: str(tmp_path / "a.yaml"), 7: "/b.yaml"}
 
 
+def test_a_public_key_is_asked_for_only_where_one_is_named_and_lies_beside_the_file(read, tmp_path):
+    assert read().public_key is None
+    assert read("public_key: key.pub\n").public_key == tmp_path / "key.pub"
+
+
 def test_a_relative_file_gives_absolute_paths(read, tmp_path, monkeypatch):
     read()
     monkeypatch.chdir(tmp_path)

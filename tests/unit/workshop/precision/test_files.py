@@ -186,3 +186,9 @@ def test_the_report_for_people_names_layers_and_what_to_write(taught, tmp_path, 
     said = capsys.readouterr().out
     assert "in int8 (with all of them" in said
     assert 'write "runtime: {kind: openvino, precision: int8}" into station.yaml' in said
+    assert "signature" not in said
+    engine = load_recipe(recipe_file).engine
+    (engine / "manifest.json.sig").write_text("of before")
+    assert main(["build", "--recipe", str(recipe_file), "--frames", str(good_folder), "--precision", "fp16"]) == 0
+    assert f"sign it again (edge-inspect sign --model {engine})" in capsys.readouterr().out
+    (engine / "manifest.json.sig").unlink()  # other tests may open this engine
