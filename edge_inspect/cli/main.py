@@ -24,6 +24,7 @@ VERBS = (
     "status",
     "teach",
     "calibrate",
+    "msa",
     "train",
     "export",
     "evaluate",
