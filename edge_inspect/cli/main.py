@@ -25,6 +25,7 @@ VERBS = (
     "teach",
     "calibrate",
     "msa",
+    "challenge",
     "train",
     "export",
     "evaluate",
