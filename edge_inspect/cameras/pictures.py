@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_inspect.datatypes import UInt8Image
-from edge_inspect.errors import CameraError
+from edge_inspect.errors import CameraError, ConfigError
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff"})
 Channels = Literal[1, 3]
@@ -67,6 +67,18 @@ def decode_picture(encoded: bytes, *, where: str) -> UInt8Image:
     if decoded.dtype != np.uint8:
         raise CameraError(f"{where}: has {decoded.dtype} pixels, wanted uint8; save it with 8 bits per channel")
     return read_only(_in_rgb(decoded[..., :1] if _is_grey_with_alpha(encoded) else decoded))
+
+
+def part_name(name: str, part_of: re.Pattern[str]) -> str:
+    """The physical part that a file name tells: the pattern's first group in it.
+
+    Raises:
+        ConfigError: the pattern is not found in the name, or has no group.
+    """
+    found = part_of.search(name)
+    if found is None or not found.groups():
+        raise ConfigError(f"{name}: the pattern {part_of.pattern!r} does not find a part's name in it; it needs one group, as (\\d+)_")
+    return found.group(1)
 
 
 def is_jpeg_cut_short(encoded: bytes) -> bool:

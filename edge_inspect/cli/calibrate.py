@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from edge_inspect.cli.words import positive
+from edge_inspect.cli.words import add_place, positive
 from edge_inspect.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -25,12 +25,7 @@ EXAMPLE = 'edge-inspect calibrate --station station.yaml --since 2h --report cel
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say which arguments the verb takes."""
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--station", type=Path, default=Path("station.yaml"), help="the station file (default: %(default)s)")
-    where.add_argument("--recipe", type=Path, metavar="FILE", help="a recipe.yaml without a station; only --good then")
-    parser.add_argument("--job", type=int, metavar="N", help="the recipe of this job of the station, not the one it starts with")
-    parser.add_argument("--runtime", help="runtime to open the engine with (default: the station's)")
-    parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), help="which of the engine's files (default: the station's)")
+    add_place(parser)
     _add_sources(parser)
     _add_wishes(parser)
     parser.add_argument("--report", type=Path, metavar="FILE", help="write one HTML page, nothing outside it is loaded")

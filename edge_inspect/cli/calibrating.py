@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from edge_inspect.field.calibration.apply import take_back
 from edge_inspect.field.calibration.calibration import Calibration, rule_rows
 from edge_inspect.field.calibration.preview import Rate
 from edge_inspect.field.calibration.transfer import ALLOWED, Transfer, transfer
+from edge_inspect.inspector import Inspector, open_inspector
 from edge_inspect.scoring import open_scorer
 from edge_inspect.thresholds.history import Entry, complaint, differences, find_entry, read_history
 from edge_inspect.thresholds.proposing import Proposal
@@ -51,6 +53,14 @@ def place_from(arguments: argparse.Namespace) -> Place:
     runtime = _with_precision(named, arguments.precision)
     recipe = _job_recipe(station, arguments.station, arguments.job)
     return Place(recipe=recipe, runtime=runtime, base=arguments.station.resolve().parent, station=station)
+
+
+@contextmanager
+def opened(place: Place) -> Iterator[Inspector]:
+    """The accepted engine under the thresholds in force, as the line would open it; `open_inspector` says what it raises."""
+    required = place.station is not None and place.station.acceptance == "required"
+    with open_inspector(place.recipe, place.runtime, base=place.base, accepted_before=required) as inspector:
+        yield inspector
 
 
 def _with_precision(runtime: PluginBlock, precision: str | None) -> PluginBlock:

@@ -24,6 +24,8 @@ VERBS = (
     "status",
     "teach",
     "calibrate",
+    "msa",
+    "challenge",
     "train",
     "export",
     "evaluate",

@@ -29,6 +29,16 @@ def pattern(text: str) -> re.Pattern[str]:
         raise argparse.ArgumentTypeError(f"{text!r} is not a regular expression: {error}") from error
 
 
+def add_place(parser: argparse.ArgumentParser) -> None:
+    """Which station or recipe, and how its engine is opened; `calibrating.place_from` reads them."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--station", type=Path, default=Path("station.yaml"), help="the station file (default: %(default)s)")
+    where.add_argument("--recipe", type=Path, metavar="FILE", help="a recipe.yaml without a station")
+    parser.add_argument("--job", type=int, metavar="N", help="the recipe of this job of the station, not the one it starts with")
+    parser.add_argument("--runtime", help="runtime to open the engine with (default: the station's)")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), help="which of the engine's files (default: the station's)")
+
+
 def new_recipe(name: str, *, verb: str) -> Path:
     """Write `calibration/NAME/recipe.yaml` for a new part: the whole frame, decided by the image score.
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from edge_inspect.cameras.pictures import part_name
 from edge_inspect.errors import ConfigError
 
 HELD_OUT_SHARE = 0.3
@@ -51,15 +52,3 @@ def split_parts(
     shuffled = [tuple(group) for group in (list(parts.values())[i] for i in order)]
     held_out = max(1, round(share * len(parts)))
     return Split(fit=tuple(sorted(i for part in shuffled[held_out:] for i in part)), held_out=tuple(sorted(shuffled[:held_out])))
-
-
-def part_name(name: str, part_of: re.Pattern[str]) -> str:
-    """The physical part that a file name tells: the pattern's first group in it.
-
-    Raises:
-        ConfigError: the pattern is not found in the name, or has no group.
-    """
-    found = part_of.search(name)
-    if found is None or not found.groups():
-        raise ConfigError(f"{name}: the pattern {part_of.pattern!r} does not find a part's name in it; it needs one group, as (\\d+)_")
-    return found.group(1)

@@ -7,7 +7,18 @@ import pytest
 
 LINE = (
     *("station", "inspector", "testing", "field.replay", "field.calibration.calibration", "field.benchmark", "field.fake_plc"),
-    *("cli.run", "cli.check", "cli.status", "cli.replay", "cli.calibrate", "cli.calibrating", "cli.bench", "cli.fake_plc"),
+    *(
+        "cli.run",
+        "cli.check",
+        "cli.status",
+        "cli.replay",
+        "cli.calibrate",
+        "cli.calibrating",
+        "cli.msa",
+        "field.msa.page",
+        "cli.bench",
+        "cli.fake_plc",
+    ),
 )
 
 

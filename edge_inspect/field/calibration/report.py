@@ -5,12 +5,11 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterable, Iterator
 from html import escape
-from importlib.resources import files
 from pathlib import Path
 
 from edge_inspect import __version__
-from edge_inspect.errors import OutputError
 from edge_inspect.field.calibration.calibration import Calibration, rule_rows
+from edge_inspect.field.calibration.pages import style, write_page
 from edge_inspect.field.calibration.pictures import pair
 from edge_inspect.field.calibration.plots import plots
 from edge_inspect.field.calibration.preview import Judged, Rate
@@ -34,7 +33,7 @@ def write_report(calibration: Calibration, path: Path) -> None:
     Raises:
         OutputError: it cannot be written.
     """
-    _write(path, html(calibration).encode())
+    write_page(path, html(calibration).encode())
 
 
 def write_plots(calibration: Calibration, folder: Path) -> tuple[Path, ...]:
@@ -45,17 +44,16 @@ def write_plots(calibration: Calibration, folder: Path) -> tuple[Path, ...]:
     """
     made = {folder / f"{name}.png": content for name, content in plots(calibration.preview).items()}
     for path, content in made.items():
-        _write(path, content)
+        write_page(path, content)
     return tuple(made)
 
 
 def html(calibration: Calibration) -> str:
     """The page as text."""
-    style = (files("edge_inspect.field.calibration") / "report.css").read_text(encoding="utf-8")
     return "\n".join(
         [
             f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(calibration.part)}: calibration</title>',
-            f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head><body><main>',
+            f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style()}</style></head><body><main>',
             f'<header><div class="brand">edge-inspect calibration</div><h1>{escape(calibration.part)}</h1>{_facts(calibration)}</header>',
             _promise(calibration),
             _changes(calibration),
@@ -172,11 +170,3 @@ def _footer(calibration: Calibration) -> str:
         f"<footer><p>Scored by the accepted engine {new.engine_sha256} on this device; recipe {new.recipe_sha256}. "
         f"edge-inspect {__version__}, {new.made_at:%Y-%m-%d %H:%M} UTC. Nothing is changed by this page.</p></footer>"
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written: {error.strerror}; check the path, space and permissions") from error

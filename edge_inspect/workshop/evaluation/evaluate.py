@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge_inspect.cameras.pictures import part_name
 from edge_inspect.config import PluginBlock
 from edge_inspect.inspector import Inspector, open_inspector
 from edge_inspect.model_folder import Manifest
@@ -24,7 +25,6 @@ from edge_inspect.workshop.evaluation.pixels import PixelFigures, pixel_figures
 from edge_inspect.workshop.evaluation.promise import Promise, held_against
 from edge_inspect.workshop.evaluation.robustness import Disturbed, measure_robustness
 from edge_inspect.workshop.evaluation.shortcuts import shortcuts
-from edge_inspect.workshop.splits import part_name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
