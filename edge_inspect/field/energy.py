@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -135,10 +137,15 @@ def _ina_rails(drivers: Path) -> Iterator[Callable[[], float]]:
     for volts in sorted(drivers.glob("ina3221*/*/hwmon/hwmon*/in1_input")):
         amperes = volts.with_name("curr1_input")
         if _number(volts) is not None and _number(amperes) is not None:
-            yield lambda volts=volts, amperes=amperes: (_number(volts) or 0.0) * (_number(amperes) or 0.0) / 1e6  # type: ignore[misc]
+            yield partial(_watts, volts, amperes)
     for milliwatts in sorted(drivers.glob("ina3221*/*/iio:device*/in_power0_input")):
         if _number(milliwatts) is not None:
-            yield lambda milliwatts=milliwatts: (_number(milliwatts) or 0.0) / 1e3  # type: ignore[misc]
+            yield partial(_watts, milliwatts)
+
+
+def _watts(*factors: Path) -> float:
+    """Product of what these files say, each in thousandths of its unit: millivolts and milliamperes, or milliwatts [W]."""
+    return math.prod((_number(factor) or 0.0) / 1e3 for factor in factors)
 
 
 def _is_package(zone: Path) -> bool:

@@ -43,34 +43,34 @@ class JobChange:
     def __init__(self, open_job: Callable[[int], AbstractContextManager[Inspector]], *, beside: bool = True) -> None:
         self._open_job = open_job
         self._beside = beside
-        self._opening: threading.Thread | None = None
-        self._closing: list[threading.Thread] = []
+        self._under_way = False
+        self._working: list[threading.Thread] = []
         self._ready: NextJob | None = None
 
     @property
     def under_way(self) -> bool:
         """Whether a job is being opened or waits to be taken."""
-        return self._opening is not None
+        return self._under_way
 
     def start(self, request: PlcRequest) -> None:
         """Begin to open the job that `request` asks for; it is there when `take` gives it."""
-        self._opening = self._run(lambda: self._open(request))
+        self._under_way = True
+        self._run(lambda: self._open(request))
 
     def take(self) -> NextJob | None:
         """The job that was asked for, once it is ready or has failed; None until then."""
         if self._ready is None:
             return None
-        ready, self._ready, self._opening = self._ready, None, None
+        ready, self._ready, self._under_way = self._ready, None, False
         return ready
 
     def give_up(self, opened: ExitStack) -> None:
         """Close the inspector that no longer serves, beside the line."""
-        self._closing = [thread for thread in self._closing if thread.is_alive()]
-        self._closing.append(self._run(opened.close))
+        self._run(opened.close)
 
     def close(self) -> None:
         """Wait for what is being opened or closed, and close what nobody took."""
-        for thread in (*self._closing, *([self._opening] if self._opening else [])):
+        for thread in self._working:
             thread.join(LEAVE_WITHIN_S)
         if (left := self.take()) is not None:
             left.opened.close()
@@ -89,9 +89,10 @@ class JobChange:
         else:
             self._ready = NextJob(request=request, inspector=inspector, opened=opened)
 
-    def _run(self, work: Callable[[], None]) -> threading.Thread:
+    def _run(self, work: Callable[[], None]) -> None:
         if not self._beside:
             work()
-        thread = threading.Thread(target=work if self._beside else None, name="job change", daemon=True)
+            return
+        thread = threading.Thread(target=work, name="job change", daemon=True)
         thread.start()
-        return thread
+        self._working = [*(other for other in self._working if other.is_alive()), thread]

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator
 from collections.abc import Sequence as Several
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from threading import Event
 
 from edge_inspect.acceptance import ACCEPTANCE_FILE, write_acceptance
@@ -67,6 +68,7 @@ class Station:
         self._beside = not settings.runtime.options.get("in_process", False)  # such an engine belongs to the thread that opened it
         self._jobs = JobChange(self._open_job, beside=self._beside)
         self._guard: Guard | None = None
+        self._unwritten = ""  # why the acceptance of what serves is not written down
         self._job = next((job for job, recipe in settings.jobs.items() if recipe == settings.recipe), 0)
 
     def run(self, stop: Event, *, reread: Event | None = None) -> None:
@@ -79,6 +81,7 @@ class Station:
         required = self._settings.acceptance == "required"
         watch = ThresholdsWatch(self._settings.data / TAKEN_OVER_FILE, required=required, asked=reread)
         follow = self._follow_plc if self._settings.trigger == "plc" else self._follow_camera
+        self._unwritten = self._write_acceptance(self._inspector)
         self._show_what_serves()
         self._plc.answer(PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=time.monotonic_ns(), job=self._job), job=self._job)
         try:
@@ -257,13 +260,17 @@ class Station:
         log.info("job %d runs: %s; Ready was off for %.2f ms", self._job, inspector.recipe.part, (time.monotonic_ns() - started) / 1e6)
         self._jobs.give_up(before)
 
-    def _open_job(self, job: int) -> AbstractContextManager[Inspector]:
+    @contextmanager
+    def _open_job(self, job: int) -> Iterator[Inspector]:
+        """Open a job and write down its acceptance, all beside the line: after the swap no part waits for a disk."""
         if job not in self._settings.jobs:
             known = ", ".join(map(str, sorted(self._settings.jobs))) or "none"
             raise PlcError(f"job {job} is not in the station file, which has {known}; add it to `jobs`")
         recipe = self._settings.jobs[job]
         required, key = self._settings.acceptance == "required", self._settings.public_key
-        return open_inspector(recipe, self._settings.runtime, base=recipe.parent, accepted_before=required, public_key=key)
+        with open_inspector(recipe, self._settings.runtime, base=recipe.parent, accepted_before=required, public_key=key) as inspector:
+            self._unwritten = self._write_acceptance(inspector)
+            yield inspector
 
     def _open_guard(self) -> Guard | None:
         """The guard of what serves now, where the station file asks for one; why there is none is an alarm."""
@@ -292,7 +299,7 @@ class Station:
 
     def _show_what_serves(self) -> None:
         self._delivery.alarm("job", "")
-        self._delivery.alarm("acceptance", self._write_acceptance())
+        self._delivery.alarm("acceptance", self._unwritten)
         self._guard = self._open_guard()
         self._tell_what_serves()
 
@@ -303,10 +310,10 @@ class Station:
             calibration_id=self._inspector.calibration_id,
         )
 
-    def _write_acceptance(self) -> str:
-        """Write down on what the engine was accepted at this start; why it cannot be written, or ""."""
+    def _write_acceptance(self, inspector: Inspector) -> str:
+        """Write down on what the engine was accepted as it was opened; why it cannot be written, or ""."""
         try:
-            write_acceptance(self._settings.data / ACCEPTANCE_FILE, self._inspector.binding, self._inspector.acceptance)
+            write_acceptance(self._settings.data / ACCEPTANCE_FILE, inspector.binding, inspector.acceptance)
         except ConfigError as error:
             return str(error)
         return ""

@@ -7,12 +7,10 @@ no secret in it. The history is written first and `thresholds.json` after it, ea
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import pwd
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
@@ -20,7 +18,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from edge_inspect.config import first_mistake
-from edge_inspect.durable import replace_file
+from edge_inspect.durable import lock_folder, replace_file
 from edge_inspect.errors import ConfigError
 from edge_inspect.thresholds.record import Thresholds, read_thresholds, save_thresholds
 
@@ -95,7 +93,7 @@ def put_in_force(path: Path, thresholds: Thresholds, change: Change) -> Entry:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _alone(path.parent):
+        with lock_folder(path.parent):  # two calibrations at once wait for each other
             entry = _recorded(path, thresholds, change)
             save_thresholds(path, thresholds)
     except OSError as error:
@@ -237,14 +235,3 @@ def _flat(content: dict[str, object], above: str = "") -> Iterator[tuple[str, ob
             yield from _flat(value, f"{above}{key}.")
         else:
             yield above + key, value
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Two calibrations at once wait for each other; the lock is on the folder itself, so that no file is left behind."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -7,13 +7,10 @@ stands in accuracy.json already is not run again.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from typing import Any
 import yaml
 
 from edge_inspect.config import Locator, PluginBlock, Recipe, load_recipe
-from edge_inspect.durable import replace_file
+from edge_inspect.durable import lock_folder, replace_file
 from edge_inspect.workshop.evaluation.evaluate import evaluate
 from edge_inspect.workshop.evaluation.labelled import Labelled, LabelledSet, labelled_set
 from edge_inspect.workshop.evaluation.summary import summary
@@ -165,7 +162,7 @@ def record(out: Path, row: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Add a row, in place of an earlier one of the same family, set and seed; all rows. Two runners may do so side by side."""
     key = ("family", "set", "seed")
     out.mkdir(parents=True, exist_ok=True)
-    with _alone(out):
+    with lock_folder(out):
         kept = [each for each in recorded(out) if [each[name] for name in key] != [row[name] for name in key]]
         rows = sorted([*kept, dict(row)], key=lambda each: [str(each[name]) for name in key])
         replace_file(out / RESULTS, (json.dumps(rows, indent=1) + "\n").encode())
@@ -176,17 +173,6 @@ def missing(runs: Sequence[Run], out: Path) -> list[Run]:
     """The runs that accuracy.json does not have yet."""
     have = {(row["family"], row["set"], row["seed"]) for row in recorded(out)}
     return [run for run in runs if run.key not in have]
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Until the end of the block no other runner writes here; the kernel lets go of a lock whose holder dies."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _sized(run: Run, pictures: Sequence[Path], recipe: Recipe) -> dict[str, Any]:

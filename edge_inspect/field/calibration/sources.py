@@ -116,7 +116,10 @@ def _stored(scorer: Scorer, settings: Station, base: Path, records: Sequence[dic
     for done, record in enumerate(records, start=1):
         if record["recipe"] == scorer.recipe.part:
             part = _stored_part(scorer, record, None if images is None else find_raw(images, record["sequence"]), known)
-            (parts if isinstance(part, Part) else left_out).append(part)  # type: ignore[arg-type]
+            if isinstance(part, Part):
+                parts.append(part)
+            else:
+                left_out.append(part)
         progress("scoring", done, len(records))
     by_record = sum(part.scored is None for part in parts)
     told = [f"of {by_record} stored parts only the recorded score is left: the raw frame was not kept (`keep`, `raw`)"] if by_record else []
