@@ -53,7 +53,7 @@ class Inspector(Scorer):
 
     Attributes:
         acceptance: what the gate found when the engine was opened.
-        binding: what that holds for: the thresholds of then, also where others have been taken over since.
+        binding: what that holds for.
     """
 
     def __init__(
@@ -68,6 +68,7 @@ class Inspector(Scorer):
         """Hold every part from the next one on against these thresholds; they have been found to be for this engine and recipe."""
         self.thresholds = thresholds
         self.calibration_id = thresholds.calibration_id  # a hash: taken once, not for every part
+        self.binding = self.binding.model_copy(update={"calibration_id": self.calibration_id})
         self.limits = limits_from(thresholds, self.recipe)
 
     def inspect(self, frame: Frame) -> Finding:
