@@ -3,21 +3,28 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 WORKSHOP := $(VENV)-workshop/bin
+# Three at a time: most tests wait for something, a camera, a PLC or a start, and two cores have time for another meanwhile.
+WORKERS ?= -n 3 --dist loadfile
+LINE_WORKERS ?= -n 2 --dist loadfile
 PIP := -m pip --disable-pip-version-check install -q -c constraints.txt
 # The line's own tests also run where neither onnx nor torch is installed, on the oldest and newest Python we promise.
 LINE_PYTHONS ?= 3.10 3.13
+# There, of the tests that start a station, those of what a language and its library can change: processes, signals, files, text.
+LINE_TESTS := tests/architecture tests/contract tests/unit $(addprefix tests/integration/test_,station_process.py sigterm.py bad_input.py \
+  spoiled_files.py calibrate_beside.py new_thresholds.py replay.py)
 
-.PHONY: demo test check lint coverage workshop-test line-test wheelhouse clean
+.PHONY: demo test check audit lint coverage workshop-test line-test wheelhouse clean
 .SECONDARY:
 
 demo: $(VENV)/.demo
 	$(BIN)/edge-inspect demo
 
 test: $(VENV)/.dev
-	rm -f .coverage .coverage.*
-	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage run -m pytest $(WORKERS)
 
-coverage: test workshop-test
+coverage: $(VENV)/.dev $(VENV)-workshop/.train
+	rm -f .coverage .coverage.*
+	$(MAKE) --no-print-directory test workshop-test
 	$(BIN)/coverage combine -q
 	$(BIN)/coverage report
 
@@ -30,17 +37,23 @@ lint: $(VENV)-workshop/.train
 
 # Where torch is needed: models, training, export, and that the backbone shipped here is the one its package publishes.
 workshop-test: $(VENV)-workshop/.train
-	$(WORKSHOP)/coverage run -m pytest -m torch
+	$(WORKSHOP)/coverage run -m pytest $(WORKERS) -m torch
 
-line-test: $(LINE_PYTHONS:%=line-test-%)
+# Both Pythons side by side.
+line-test:
+	+$(MAKE) --no-print-directory -j2 --output-sync=target $(LINE_PYTHONS:%=line-test-%)
 
 line-test-%:
 	@if tools/find-python $* >/dev/null; then $(MAKE) --no-print-directory $(VENV)-line-$*/.line && \
-	  $(VENV)-line-$*/bin/pytest -m "not workshop and not torch and not nspawn"; \
+	  $(VENV)-line-$*/bin/pytest $(LINE_WORKERS) -m "not workshop and not torch and not nspawn and not once and not slow" $(LINE_TESTS); \
 	else echo "line-test: no Python $* here, left out"; fi
 
 # Everything CI runs.
-check: lint coverage workshop-test line-test
+check: lint coverage line-test audit
+
+# Known holes in what is pinned; where nobody can be asked it says so.
+audit: $(VENV)-audit/.audit
+	tools/audit-dependencies $(VENV)-audit/bin/pip-audit constraints.txt
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -58,6 +71,11 @@ $(VENV)-workshop/.train: setup.cfg constraints.txt
 	$(WORKSHOP)/python $(PIP) -e ".[train,dev]"
 	@touch $@
 
+$(VENV)-audit/.audit:
+	$(PYTHON) -m venv $(VENV)-audit
+	-$(VENV)-audit/bin/python -m pip install -q --disable-pip-version-check pip-audit
+	@touch $@
+
 $(VENV)-line-%/.line: setup.cfg constraints.txt
 	$$(tools/find-python $*) -m venv $(VENV)-line-$*
 	$(VENV)-line-$*/bin/python $(PIP) -e ".[test]"
@@ -68,4 +86,4 @@ wheelhouse: $(VENV)/bin/python
 	$(BIN)/python tools/build-wheelhouse wheelhouse
 
 clean:
-	rm -rf $(VENV) $(VENV)-workshop $(VENV)-line-* build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-workshop $(VENV)-audit $(VENV)-line-* build *.egg-info .coverage* .mypy_cache .ruff_cache .pytest_cache

@@ -73,10 +73,7 @@ class ChildProcess:
     @property
     def ended(self) -> str:
         """How it ended, for a person: a signal's name or an exit code."""
-        code = self._process.returncode
-        if code is None:
-            return "the driver still holds it"
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        return how_it_ended(self._process.returncode)
 
     def tell(self, command: bytes) -> None:
         """Send a command.
@@ -153,3 +150,12 @@ def _started(command: list[str], there: Descriptors, environment: Mapping[str, s
         pass_fds=tuple(there.values()),
         env=environment,
     )
+
+
+def how_it_ended(code: int | None) -> str:
+    """A signal's name or an exit code, for a person; SIGKILL is what the kernel sends where memory runs out."""
+    if code is None:
+        return "the driver still holds it"
+    if code == -signal.SIGKILL:
+        return "SIGKILL: somebody's, or the kernel's because memory ran out: see dmesg"
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"

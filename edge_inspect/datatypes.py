@@ -11,6 +11,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from edge_inspect import __version__
+
 UInt8Image: TypeAlias = npt.NDArray[np.uint8]
 """Pixels (H, W, C) uint8."""
 
@@ -19,6 +21,9 @@ ScoreMap: TypeAlias = npt.NDArray[np.float32]
 
 CellMask: TypeAlias = npt.NDArray[np.bool_]
 """True where a map cell is searched for defects (h, w) bool."""
+
+ZoneCells: TypeAlias = npt.NDArray[np.uint8]
+"""Number of the recipe's zone that a map cell lies in, from 1 (h, w) uint8; 0 outside of all."""
 
 Affine: TypeAlias = npt.NDArray[np.float64]
 """A 2x3 affine (2, 3) float64; points are pixel centres, so the top left pixel's centre is (0, 0)."""
@@ -101,6 +106,8 @@ class Region:
         area_mm2: area [mm2] where the recipe has `mm_per_px`, else None.
         peak: highest score in it, engine units.
         mean: mean score in it, engine units.
+        zone: name of the recipe's zone that most of its cells lie in, "" outside of all.
+        zone_number: place of that zone in the recipe, from 1; 0 outside of all.
     """
 
     left: int
@@ -113,6 +120,25 @@ class Region:
     area_mm2: float | None
     peak: float
     mean: float
+    zone: str = ""
+    zone_number: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Notices:
+    """What a station tells its PLC beside results; none of it is a verdict.
+
+    Attributes:
+        check_light: light, sharpness or place of the picture are not as at the calibration.
+        recalibrate: scores of accepted parts have moved away from those of the calibration.
+        challenge_due: golden parts are asked for; until they have had their verdicts, no part gets OK.
+        challenge_running: golden parts are being shown; each part is inspected, and the PLC is told FAULT.
+    """
+
+    check_light: bool = False
+    recalibrate: bool = False
+    challenge_due: bool = False
+    challenge_running: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,6 +184,8 @@ class Inspection:
         recipe: name of the part in the recipe.
         engine_sha256: hash of the engine's model file, "" if none was open.
         calibration_id: id of the thresholds used, "" if none.
+        recipe_sha256: hash of the whole recipe (`Recipe.whole_sha256`), "" if none.
+        software: version of the program that decided, which is not always the one that records it: a crash may lie between.
         latency: where the time went.
         evidence: frame, map and placement for pictures; None for a part without a frame.
     """
@@ -175,6 +203,8 @@ class Inspection:
     engine_sha256: str
     calibration_id: str
     latency: Latency
+    recipe_sha256: str = ""
+    software: str = __version__
     evidence: Evidence | None = field(default=None, repr=False, compare=False)
 
 
@@ -205,6 +235,82 @@ class PlcRequest:
     acquisition: int = 0
     deadline_ns: int = 0
     job: int = 0
+
+
+class Deed(enum.Enum):
+    """What the audit record knows of: everything by which somebody may change what the station says of a part, and routine traffic not."""
+
+    STATION = "station"
+    SERVING = "serving"
+    JOB = "job change"
+    ONLINE = "online"
+    TRIGGER_ENABLE = "trigger enable"
+    RESULTS_BUFFER = "results buffer"
+    SOFT_RESET = "soft reset"
+    REBIRTH = "rebirth"
+    THRESHOLDS = "thresholds"
+    RELOAD = "reload"
+    CHALLENGE = "challenge"
+    GUARD = "guard"
+    CONNECTION = "connection"
+    REQUEST = "request"
+    RECORD = "audit record"
+
+
+class Outcome(enum.Enum):
+    """What became of it."""
+
+    WANTED = "wanted"
+    DONE = "done"
+    REFUSED = "refused"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a wire.
+
+    Attributes:
+        address: where from, as `10.0.0.7` or `broker.plant:8883`.
+        user: account or certificate, where the wire knows one, else "".
+    """
+
+    address: str = ""
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One control action for the audit record.
+
+    Attributes:
+        deed: what was done or wanted.
+        outcome: what became of it.
+        by: peer and user; a login for what is done on the machine itself.
+        wire: the wire it came by, "" for the machine itself.
+        subject: what about, as `job 3` or `off`.
+        reason: why, one sentence; "" where there is nothing to say.
+    """
+
+    deed: Deed
+    outcome: Outcome
+    by: Peer = Peer()
+    wire: str = ""
+    subject: str = ""
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateShown:
+    """What a reject gate shows.
+
+    Attributes:
+        reject: its output is on.
+        clearing: everything is rejected, since it is unknown what lies on the belt.
+    """
+
+    reject: bool = False
+    clearing: bool = False
 
 
 Options: TypeAlias = Mapping[str, Any]

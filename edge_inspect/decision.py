@@ -14,6 +14,21 @@ from edge_inspect.errors import EngineError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneLimits:
+    """What regions in one zone are held against.
+
+    Attributes:
+        name: of the zone.
+        pixel_threshold: a cell of it strictly above belongs to a region.
+        rule: which regions count.
+    """
+
+    name: str
+    pixel_threshold: float
+    rule: RegionRule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What a part is held against; scores in engine units.
 
@@ -21,11 +36,13 @@ class Limits:
         image_threshold: an image score strictly above is a reject.
         pixel_threshold: a cell of the score map strictly above belongs to a region.
         rule: whether image score, regions or both decide, and which regions count.
+        zones: the same for the recipe's zones, in its order.
     """
 
     image_threshold: float
     pixel_threshold: float
     rule: DecisionRule
+    zones: tuple[ZoneLimits, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,15 +117,19 @@ def decide(score: float, regions: Sequence[Region], limits: Limits, *, finite: b
     """
     if not (finite and math.isfinite(score)):
         return Decision(verdict=Verdict.FAULT, reason="not inspected: the engine gave a score that is not a finite number", regions=())
-    counting = _counting(regions, limits.rule.regions)
+    counting = _counting(regions, limits)
     by_score, by_regions = _score_causes(score, limits), _region_causes(counting, limits.rule.regions)
     if by_score or by_regions:
         return Decision(verdict=Verdict.NG, reason=_rejection(by_score, by_regions, counting), regions=counting)
     return Decision(verdict=Verdict.OK, reason=_margin(score, counting, limits), regions=counting)
 
 
-def _counting(regions: Sequence[Region], rule: RegionRule | None) -> tuple[Region, ...]:
-    return tuple(regions) if rule is None else tuple(region for region in regions if _counts(region, rule))
+def _counting(regions: Sequence[Region], limits: Limits) -> tuple[Region, ...]:
+    rule = limits.rule.regions
+    if rule is None:
+        return tuple(regions)
+    rules = (rule, *(zone.rule for zone in limits.zones))
+    return tuple(region for region in regions if _counts(region, rules[region.zone_number]))
 
 
 def _counts(region: Region, rule: RegionRule) -> bool:
@@ -154,7 +175,8 @@ def _number_of(regions: Sequence[Region]) -> str:
 def _place(region: Region) -> str:
     size = f"{region.right - region.left} x {region.bottom - region.top} px"
     area = "" if region.area_mm2 is None else f", {_digits(region.area_mm2, _decimals(region.area_mm2, 2))} mm2"
-    return f"at ({region.left}, {region.top}), {size}{area}, peak {_digits(region.peak, _decimals(region.peak, 3))}"
+    zone = f" in zone {region.zone}" if region.zone else ""
+    return f"at ({region.left}, {region.top}){zone}, {size}{area}, peak {_digits(region.peak, _decimals(region.peak, 3))}"
 
 
 def _told_apart(value: float, limit: float) -> tuple[str, str]:

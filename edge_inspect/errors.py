@@ -11,6 +11,7 @@ EdgeInspectError
 ├── PlcError             the wire to the PLC is broken
 │   └── DeadlineMissed   the wire has already said FAULT for this part: the verdict came too late
 └── OutputError          a record could not be written
+    └── AlreadyRecorded  an inspection of this count stands there
 
 A message says what, where, got, wanted, and what to do.
 """
@@ -76,3 +77,7 @@ class DeadlineMissed(PlcError):
 
 class OutputError(EdgeInspectError):
     """A record could not be written. The verdict still goes to the PLC; the station raises an alarm."""
+
+
+class AlreadyRecorded(OutputError):
+    """An inspection of this count stands in the record; writing it again would be refused again."""

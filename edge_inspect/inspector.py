@@ -12,17 +12,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge_inspect.acceptance import ACCEPTANCE_FILE, Acceptance, Binding, accept, bind, demand_acceptance
+from edge_inspect.acceptance import ACCEPTANCE_FILE, Acceptance, Binding, accept, bind, demand_acceptance, demand_agreement
 from edge_inspect.config import PluginBlock, Recipe, load_recipe
-from edge_inspect.datatypes import Frame, Latency, Placement, Region, Scores, Verdict
+from edge_inspect.datatypes import Frame, Latency, Placement, Region, Scores, Verdict, ZoneCells
 from edge_inspect.decision import decide, is_finite
 from edge_inspect.model_folder import ModelFolder, open_model_folder
 from edge_inspect.plugins import prepare, served
 from edge_inspect.protocols import Runtime
-from edge_inspect.regions import find_regions
-from edge_inspect.scoring import Scorer, limits_from, refuse_unmaskable
+from edge_inspect.regions import Zoned, find_regions
+from edge_inspect.scoring import Scorer, limits_from, refuse_unmaskable, zoned
 from edge_inspect.service.machine import device
 from edge_inspect.thresholds import Thresholds, load_thresholds
+from edge_inspect.transfer import AT_START, accepted_with_calibration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,6 +55,7 @@ class Inspector(Scorer):
     Attributes:
         acceptance: what the gate found when the engine was opened.
         binding: what that holds for.
+        recipe_sha256: hash of the whole recipe.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class Inspector(Scorer):
         super().__init__(recipe=recipe, model=model, runtime=runtime)
         self.acceptance = acceptance
         self.binding = binding
+        self.recipe_sha256 = recipe.whole_sha256  # a hash: taken once, not for every part
         self.take_over(thresholds)
 
     def take_over(self, thresholds: Thresholds) -> None:
@@ -70,6 +73,7 @@ class Inspector(Scorer):
         self.calibration_id = thresholds.calibration_id  # a hash: taken once, not for every part
         self.binding = self.binding.model_copy(update={"calibration_id": self.calibration_id})
         self.limits = limits_from(thresholds, self.recipe)
+        self._laid_zones: Zoned | None = None
 
     def inspect(self, frame: Frame) -> Finding:
         """Place, infer, find and decide.
@@ -80,17 +84,20 @@ class Inspector(Scorer):
             EngineError: the engine failed on this frame.
         """
         started = time.monotonic_ns()
-        placement, searched = self.view(frame)
+        frame = self.cleaned(frame)
+        view = self.view(frame)
+        placement = view.placement
         placed = time.monotonic_ns()
         scores = self._runtime.infer(frame.pixels, placement)
         inferred = time.monotonic_ns()
-        score = self.image_score(scores, searched)
+        score = self.image_score(scores, view.scored)
         regions = find_regions(
             scores.map,
             pixel_threshold=self.limits.pixel_threshold,
-            searched=searched,
+            searched=view.searched,
             placement=placement,
             mm_per_px=self.recipe.mm_per_px,
+            zones=None if view.zones is None else self._zones_over(view.zones),
         )
         found = time.monotonic_ns()
         finite = is_finite(scores)
@@ -112,10 +119,22 @@ class Inspector(Scorer):
             ),
         )
 
+    def _zones_over(self, cells: ZoneCells) -> Zoned | None:
+        """The thresholds of every cell: laid once for frames of one size, with a locator for each frame."""
+        if self._laid_zones is None or self._laid_zones.cells is not cells:
+            self._laid_zones = zoned(cells, self.limits)
+        return self._laid_zones
+
 
 @contextmanager
 def open_inspector(
-    recipe_file: Path, runtime: PluginBlock, *, base: Path, accepted_before: bool = False, public_key: Path | None = None
+    recipe_file: Path,
+    runtime: PluginBlock,
+    *,
+    base: Path,
+    accepted_before: bool = False,
+    public_key: Path | None = None,
+    calibration_held: bool = True,
 ) -> Iterator[Inspector]:
     """Open a recipe with its engine and thresholds; the engine is warm and accepted when this returns.
 
@@ -125,11 +144,13 @@ def open_inspector(
         base: folder that `Path` options of the runtime are relative to.
         accepted_before: refuse an engine that `acceptance.json` beside the thresholds does not hold for; the gate is passed all the same.
         public_key: refuse a model folder that the owner of this key has not signed; None asks for no signature.
+        calibration_held: refuse an engine that rejects more of the stored calibration frames than was promised; a study of it does not.
 
     Raises:
         ConfigError: recipe or thresholds are wrong, or do not belong to this engine.
         PluginError: the runtime is not installed.
-        EngineError: the model folder is damaged, the engine does not agree with its golden frames, or has not been accepted before.
+        EngineError: the model folder is damaged, the engine does not agree with its golden frames or rejects more of the stored
+            calibration frames than was promised, or has not been accepted before.
         UntrustedModel: the model folder is unsigned, signed by another key, or altered.
     """
     recipe = load_recipe(recipe_file)
@@ -144,4 +165,6 @@ def open_inspector(
         acceptance = accept(opened, model, image_threshold=thresholds.image_threshold, pixel_threshold=thresholds.pixel_threshold)
         inspector = Inspector(recipe=recipe, model=model, thresholds=thresholds, runtime=opened, acceptance=acceptance, binding=binding)
         inspector.rehearse()
+        if calibration_held:
+            inspector.acceptance = demand_agreement(model, accepted_with_calibration(inspector, acceptance, most=AT_START))
         yield inspector

@@ -2,7 +2,8 @@
 
 `model.onnx` takes one uint8 image `frame` (1, H, W, C) and gives `score_map` (1, 1, h, w) float32, already smoothed, and
 `image_score` (1,) float32. `golden.npz` holds golden frames and what the reference runtime said of them.
-`manifest.json` names both with their hashes; `manifest.json.sig` may say who made it (`signing`).
+`taught_frames.json` says which frames it was made from (`thresholds.taught_frames`).
+`manifest.json` names all with their hashes; `manifest.json.sig` may say who made it (`signing`).
 `model.fp16.onnx` and `model.int8.onnx` may stand beside them, made by `edge-inspect build`.
 """
 

@@ -71,6 +71,17 @@ def load_factory(door: Door, kind: str) -> Factory:
     return factory
 
 
+def look_for_library(door: Door, block: PluginBlock) -> None:
+    """Import what this plugin needs, as far as it says so (`protocols.needs`); nothing is opened.
+
+    Raises:
+        PluginError: it is missing.
+    """
+    look = getattr(load_factory(door, block.kind), "needs", None)
+    if look is not None:
+        look(block.options)
+
+
 def served(model: ModelFolder, runtime: PluginBlock) -> tuple[ModelFolder, PluginBlock]:
     """The file of the model that a runtime block asks for by `precision`, and the block without that key: no runtime need know it.
 

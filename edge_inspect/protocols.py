@@ -8,9 +8,26 @@ context manager, and one entry point in its own setup.cfg (`edge_inspect.cameras
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from edge_inspect.datatypes import Frame, Inspection, Placement, PlcRequest, Scores, UInt8Image, Verdict
+from edge_inspect.datatypes import Action, Frame, GateShown, Inspection, Notices, Placement, PlcRequest, Scores, UInt8Image, Verdict
+
+Factory = TypeVar("Factory", bound=Callable[..., object])
+
+
+def needs(look: Callable[[Mapping[str, Any]], object]) -> Callable[[Factory], Factory]:
+    """Say of a factory how to find out whether its library is there, where that is imported only as the factory opens.
+
+    Args:
+        look: gets the options as they stand in the file. It imports what they ask for, opens nothing, and raises PluginError, as
+            the factory would, where something is missing. `edge-inspect check` calls it.
+    """
+
+    def marked(factory: Factory) -> Factory:
+        factory.needs = look  # type: ignore[attr-defined]
+        return factory
+
+    return marked
 
 
 @runtime_checkable
@@ -103,8 +120,20 @@ class Remembers(Output, Protocol):
 
 
 @runtime_checkable
+class CatchesUp(Protocol):
+    """What a record may offer whose refused inspections wait until its disk takes them."""
+
+    @property
+    def waiting(self) -> int:
+        """Inspections that are still to be written."""
+
+    def catch_up(self, limit_s: float) -> None:
+        """Write what waits, for about so long [s]; called on an idle line."""
+
+
+@runtime_checkable
 class Queued(Protocol):
-    """What an output in the background says of its queue."""
+    """What an output says of the inspections that wait before it: in the background, or while its disk refuses."""
 
     dropped: int
 
@@ -113,16 +142,82 @@ class Queued(Protocol):
         """Inspections accepted and not yet dealt with."""
 
 
-Told = Callable[[int, Verdict, str], None]
-"""Called with acquisition, verdict and why, in whatever thread a result is made; returns at once and raises nothing."""
+Told = Callable[[int, Verdict | None, str], None]
+"""Called with acquisition, verdict and why, in whatever thread a result is made, and before with None as the acquisition is counted;
+returns at once and raises nothing."""
 
 
 @runtime_checkable
 class Announces(Protocol):
-    """What a PLC wire may offer: it says each of its results before the PLC can see it, also those that it makes by itself."""
+    """What a PLC wire may offer: it says what it counts and each of its results before the PLC can see it, also those of its own."""
 
     def announce_to(self, told: Told) -> None:
-        """Call `told` for each result from here on, just before it is shown."""
+        """Call `told` for each acquisition and each result from here on, just before it is shown."""
+
+
+@runtime_checkable
+class Served(Protocol):
+    """What a wire may offer that the PLC connects to."""
+
+    @property
+    def clients(self) -> int:
+        """How many are connected now."""
+
+    @property
+    def connections(self) -> int:
+        """How often one has connected since the start."""
+
+
+Note = Callable[[Action], None]
+"""Takes a control action for the audit record, in whatever thread it happens; returns at once and raises nothing."""
+
+
+def note_nothing(action: Action) -> None:
+    """A `Note` where no audit record is kept: a wire or a loop by itself, in tests and trials."""
+
+
+@runtime_checkable
+class Audited(Protocol):
+    """What a PLC wire may offer: it says who asked the station for what, and what became of it. Routine handshake traffic is no action."""
+
+    def audit_to(self, note: Note) -> None:
+        """Call `note` for each action from here on, and now for those that came since the wire was opened."""
+
+
+Triggered = Callable[[int, int], None]
+"""Called with acquisition and when its part was triggered (monotonic clock) [ns], in whatever thread hears of it; returns at once."""
+
+
+@runtime_checkable
+class AnnouncesTriggers(Protocol):
+    """What a PLC wire may offer: it says each acquisition as it is counted, missed ones included. A reject gate needs it."""
+
+    def triggers_to(self, triggered: Triggered) -> None:
+        """Call `triggered` for each acquisition from here on, before any result of it."""
+
+
+@runtime_checkable
+class ShowsGate(Protocol):
+    """What a PLC wire may offer: it shows the PLC when the reject gate is on."""
+
+    def show_gate(self, shown: GateShown) -> None:
+        """Show this from now on; called in the gate's thread, returns at once."""
+
+
+@runtime_checkable
+class FailsSafe(Protocol):
+    """What a PLC wire may offer, where its outputs would stay as they are when the process ends beside what hangs."""
+
+    def fail_safe(self) -> None:
+        """Bring them into the state that says *not ready* and *not OK*, for good; called in any thread."""
+
+
+@runtime_checkable
+class TakesNotices(Protocol):
+    """What a PLC wire may offer: it shows what a person should look at although the line runs. Ours do."""
+
+    def notice(self, notices: Notices) -> None:
+        """Show this from now on."""
 
 
 @runtime_checkable

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from edge_inspect.datatypes import CellMask, Placement, Region, ScoreMap
+from edge_inspect.datatypes import CellMask, Placement, Region, ScoreMap, ZoneCells
 
 Row = npt.NDArray[np.float64]
 Cells = npt.NDArray[np.intp]
@@ -18,8 +19,45 @@ ROUNDING_PX = 1e-6
 """A box edge this close to a whole pixel lies on it; the rest is rounding in float64."""
 
 
+class Zoned:
+    """Zones of a score map, each with a threshold of its own. Made once for a map; the line only compares.
+
+    Attributes:
+        cells: (h, w) uint8, the number of each cell's zone.
+        names: of the zones, from number 1.
+        thresholds: (h, w) float32, the threshold of each cell.
+        lowest: of them.
+    """
+
+    def __init__(self, cells: ZoneCells, *, names: Sequence[str], thresholds: Sequence[float], outside: float) -> None:
+        self.cells = cells
+        self.names = ("", *names)
+        each = np.array([_float32_at_or_below(threshold) for threshold in (outside, *thresholds)], np.float32)
+        self.thresholds: npt.NDArray[np.float32] = each[cells]
+        self.lowest: np.float32 = self.thresholds.min()
+
+    def of(self, labels: npt.NDArray[np.int32], count: int) -> list[int]:
+        """Number of the zone that most cells of each of `count` regions lie in; of as many the lowest number, so outside comes first.
+
+        Args:
+            labels: (h, w), the number of each cell's region, from 1; 0 for none.
+            count: how many regions there are.
+        """
+        kinds = len(self.names)
+        pairs = labels.astype(np.int64).ravel() * kinds + self.cells.ravel()
+        table = np.bincount(pairs, minlength=(count + 1) * kinds).reshape(count + 1, kinds)
+        numbers: list[int] = table[1:].argmax(axis=1).tolist()
+        return numbers
+
+
 def find_regions(
-    score_map: ScoreMap, *, pixel_threshold: float, searched: CellMask, placement: Placement, mm_per_px: float | None
+    score_map: ScoreMap,
+    *,
+    pixel_threshold: float,
+    searched: CellMask,
+    placement: Placement,
+    mm_per_px: float | None,
+    zones: Zoned | None = None,
 ) -> tuple[Region, ...]:
     """Find what is wrong, worst first.
 
@@ -32,16 +70,18 @@ def find_regions(
         searched: (h, w) bool, the cells that count.
         placement: where the network's image lies in the frame.
         mm_per_px: scale of the frame, or None.
+        zones: thresholds of their own for some cells, in place of `pixel_threshold`; None where the recipe has no zones.
 
     Returns:
         The regions, by highest peak, then larger area, then place (top, then left). Boxes and centres are measured from the
         frame's top left corner: a pixel reaches from i to i + 1.
     """
-    threshold = _float32_at_or_below(pixel_threshold)
-    if score_map.max() <= threshold:  # most parts are good; not so where a cell is no number
+    threshold = _float32_at_or_below(pixel_threshold) if zones is None else zones.thresholds
+    lowest = threshold if zones is None else zones.lowest
+    if score_map.max() <= lowest:  # most parts are good; not so where a cell is no number
         return ()
     above = (score_map > threshold) & searched
-    return _regions(score_map, above, placement, mm_per_px) if above.any() else ()
+    return _regions(score_map, above, placement, mm_per_px, zones) if above.any() else ()
 
 
 def _float32_at_or_below(threshold: float) -> np.float32:
@@ -51,7 +91,9 @@ def _float32_at_or_below(threshold: float) -> np.float32:
     return nearest if float(nearest) <= threshold else np.nextafter(nearest, np.float32(-np.inf))
 
 
-def _regions(score_map: ScoreMap, above: CellMask, placement: Placement, mm_per_px: float | None) -> tuple[Region, ...]:
+def _regions(
+    score_map: ScoreMap, above: CellMask, placement: Placement, mm_per_px: float | None, zones: Zoned | None
+) -> tuple[Region, ...]:
     """Describe each connected part of `above`; the cells are sorted by region once, then each region is a run of them."""
     affine = placement.cell_affine(above.shape[1], above.shape[0])
     cell_px = abs(float(np.linalg.det(affine[:, :2])))
@@ -69,6 +111,8 @@ def _regions(score_map: ScoreMap, above: CellMask, placement: Placement, mm_per_
         area_px=np.asarray(cells * cell_px, np.float64),
         peak=np.maximum.reduceat(scores, starts),
         mean=np.add.reduceat(scores, starts) / cells,
+        zone=[0] * len(cells) if zones is None else zones.of(np.asarray(labels, np.int32), len(cells)),
+        names=("",) if zones is None else zones.names,
     )
     return table.regions(None if mm_per_px is None else mm_per_px**2)
 
@@ -83,6 +127,8 @@ class _Table:
     area_px: Row
     peak: Row
     mean: Row
+    zone: list[int]
+    names: tuple[str, ...]
 
     def regions(self, mm2_per_px: float | None) -> tuple[Region, ...]:
         """A row each, the worst first."""
@@ -101,9 +147,11 @@ class _Table:
                 area_mm2=None if mm2_per_px is None else area_px * mm2_per_px,
                 peak=peak,
                 mean=mean,
+                zone=self.names[self.zone[index]],
+                zone_number=self.zone[index],
             )
-            for left, top, right, bottom, centre_x, centre_y, area_px, peak, mean in zip(
-                *(column[worst_first].tolist() for column in columns), strict=True
+            for index, left, top, right, bottom, centre_x, centre_y, area_px, peak, mean in zip(
+                worst_first.tolist(), *(column[worst_first].tolist() for column in columns), strict=True
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,18 +11,35 @@ from pathlib import Path
 import numpy as np
 
 from edge_inspect.acceptance import Acceptance, Binding, accept, bind
-from edge_inspect.config import Locator, PluginBlock, Recipe, load_recipe
-from edge_inspect.datatypes import CellMask, Frame, Placement, Scores, UInt8Image
-from edge_inspect.decision import Decision, Limits, decide, is_finite, masked_score
+from edge_inspect.config import Locator, PluginBlock, Recipe, RegionRule, Zone, load_recipe
+from edge_inspect.datatypes import CellMask, Frame, Placement, Region, ScoreMap, Scores, UInt8Image, ZoneCells
+from edge_inspect.decision import Decision, Limits, ZoneLimits, decide, is_finite, masked_score
 from edge_inspect.errors import CameraError, ConfigError, EngineError
-from edge_inspect.geometry import Grid, Tiling, locate, place, searched_cells, tile
+from edge_inspect.geometry import Grid, Tiling, despeckle, locate, place, searched_cells, tile, zone_cells
 from edge_inspect.model_folder import ModelFolder, open_model_folder
 from edge_inspect.plugins import prepare, served
 from edge_inspect.protocols import Runtime
-from edge_inspect.regions import find_regions
+from edge_inspect.regions import Zoned, find_regions
 from edge_inspect.service.machine import device
 from edge_inspect.thresholds import Thresholds
 from edge_inspect.tiled import Tiled
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class View:
+    """Where the engine looks in a frame, and which cells count for what.
+
+    Attributes:
+        placement: where the network's image lies in the frame.
+        searched: (h, w) bool, the cells that count.
+        zones: (h, w) uint8, the number of each cell's zone; None where the recipe has none.
+        scored: (h, w) bool, the cells that count for the image score: those in zones do not.
+    """
+
+    placement: Placement
+    searched: CellMask
+    zones: ZoneCells | None
+    scored: CellMask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -29,12 +47,14 @@ class Scored:
     """What an engine says of one frame.
 
     Attributes:
-        score: image score, engine units.
-        peak: largest searched cell; the same where the engine has no score of its own.
-        mean: mean of the searched cells.
+        score: image score, engine units; zones do not count for it.
+        peak: largest searched cell outside of zones; the same where the engine has no score of its own.
+        zone_peaks: largest searched cell of each zone, in the recipe's order; minus infinity where it has none.
+        mean: mean of the searched cells outside of zones.
         scores: score map, copied, and the engine's own score.
         placement: where the network's image lay in the frame.
         searched: (h, w) bool, the cells that count.
+        zones: (h, w) uint8, the number of each cell's zone; None where the recipe has none.
     """
 
     score: float
@@ -43,16 +63,23 @@ class Scored:
     scores: Scores
     placement: Placement
     searched: CellMask
+    zone_peaks: tuple[float, ...] = ()
+    zones: ZoneCells | None = None
 
-    def decide(self, limits: Limits, *, mm_per_px: float | None) -> Decision:
-        """The verdict of the line under these limits."""
-        regions = find_regions(
+    def regions(self, limits: Limits, *, mm_per_px: float | None) -> tuple[Region, ...]:
+        """What is found under these limits, whether it counts or not."""
+        return find_regions(
             self.scores.map,
             pixel_threshold=limits.pixel_threshold,
             searched=self.searched,
             placement=self.placement,
             mm_per_px=mm_per_px,
+            zones=zoned(self.zones, limits),
         )
+
+    def decide(self, limits: Limits, *, mm_per_px: float | None) -> Decision:
+        """The verdict of the line under these limits."""
+        regions = self.regions(limits, mm_per_px=mm_per_px)
         return decide(self.score, regions, limits, finite=True)
 
 
@@ -73,7 +100,7 @@ class Scorer:
         self._locator = recipe.locator
         self.own_score = model.manifest.image_score != "map maximum"  # then the highest cell has a threshold of its own
         self._highest_cells = model.manifest.highest_cells
-        self._views: dict[tuple[int, int], tuple[Placement, CellMask]] = {}
+        self._views: dict[tuple[int, int], View] = {}
 
     def score(self, frame: Frame) -> Scored:
         """Place and infer.
@@ -83,21 +110,40 @@ class Scorer:
             PartNotLocated: the recipe's locator finds no part, or none whose direction is clear.
             EngineError: the engine failed on this frame, or gave a score that is not a finite number.
         """
-        placement, searched = self.view(frame)
-        return self.score_placed(frame.pixels, placement, searched)
+        frame = self.cleaned(frame)
+        view = self.view(frame)
+        return self._scored(self._runtime.infer(frame.pixels, view.placement), view)
 
-    def score_placed(self, pixels: UInt8Image, placement: Placement, searched: CellMask) -> Scored:
-        """Infer on a frame whose placement is known. Arguments and errors are those of `score`."""
-        scores = self._runtime.infer(pixels, placement)
+    def cleaned(self, frame: Frame) -> Frame:
+        """The frame that everything else looks at: without specks where the recipe wants that, else the same."""
+        if not self.recipe.despeckle:
+            return frame
+        pixels = despeckle(frame.pixels)
+        return frame if pixels is frame.pixels else replace(frame, pixels=pixels)
+
+    def score_network_image(self, pixels: UInt8Image, searched: CellMask, zones: ZoneCells | None) -> Scored:
+        """Infer on what the network saw once (H, W, C) uint8, with the cells that counted then; with tiles it is one tile.
+
+        Raises:
+            EngineError: the engine failed on it, or gave a score that is not a finite number.
+        """
+        image = self.model.manifest.input
+        unmoved = Placement(affine=np.eye(2, 3), width=image.width, height=image.height, channels=image.channels)
+        view = View(placement=unmoved, searched=searched, zones=zones, scored=searched if zones is None else searched & (zones == 0))
+        return self._scored(self._engine.infer(pixels, unmoved), view)
+
+    def _scored(self, scores: Scores, view: View) -> Scored:
         if not is_finite(scores):
             raise EngineError("the engine gave a score that is not a finite number")
         return Scored(
-            score=self.image_score(scores, searched),
-            peak=masked_score(scores, searched, highest_cells=1),
-            mean=float(scores.map.mean(where=searched)),
+            score=self.image_score(scores, view.scored),
+            peak=masked_score(scores, view.scored, highest_cells=1),
+            mean=float(scores.map.mean(where=view.scored)) if view.scored.any() else -math.inf,
             scores=replace(scores, map=scores.map.copy()),
-            placement=placement,
-            searched=searched,
+            placement=view.placement,
+            searched=view.searched,
+            zone_peaks=() if view.zones is None else _zone_peaks(scores.map, view, len(self.recipe.zones)),
+            zones=view.zones,
         )
 
     def image_score(self, scores: Scores, searched: CellMask) -> float:
@@ -118,8 +164,8 @@ class Scorer:
         acceptance = accept(self._engine, self.model, image_threshold=image, pixel_threshold=pixel)
         return bind(self.model, self._engine, kind=kind, device=device(), thresholds=thresholds), acceptance
 
-    def view(self, frame: Frame) -> tuple[Placement, CellMask]:
-        """Placement and searched cells (h, w): computed once for frames of one size, with a locator for each frame.
+    def view(self, frame: Frame) -> View:
+        """Placement, searched cells and zones: computed once for frames of one size, with a locator for each `cleaned` frame.
 
         Raises:
             CameraError: the frame has another size than the recipe is made for.
@@ -132,8 +178,7 @@ class Scorer:
 
     def looks(self, frame: Frame) -> tuple[Placement, ...]:
         """Where the engine looks in this frame, once for each of its inferences. Raises what `view` raises."""
-        placement, _ = self.view(frame)
-        return (placement,) if self._tiling is None else self._tiling.placements
+        return (self.view(self.cleaned(frame)).placement,) if self._tiling is None else self._tiling.placements
 
     def rehearse(self) -> None:
         """Inspect a black frame, so that no part pays for what is set up at first use.
@@ -149,7 +194,12 @@ class Scorer:
         pixels = np.zeros((height, width, self.model.manifest.input.channels), np.uint8)
         self._runtime.infer(pixels, self._laid(width, height)[0])
 
-    def _view_of(self, width: int, height: int) -> tuple[Placement, CellMask]:
+    @property
+    def tiling(self) -> Tiling | None:
+        """How the recipe's tiles lie; None where it has none."""
+        return self._tiling
+
+    def _view_of(self, width: int, height: int) -> View:
         size = self.recipe.frame
         if size is not None and (width, height) != (size.width, size.height):
             raise CameraError(
@@ -158,16 +208,35 @@ class Scorer:
             )
         try:
             placement, map_width, map_height = self._laid(width, height)
-            return placement, searched_cells(placement, map_width, map_height, width, height, self.recipe.masks)
+            searched = searched_cells(placement, map_width, map_height, width, height, self.recipe.masks)
+            return self._zoned_view(placement, searched)
         except ConfigError as error:
             raise CameraError(f"a frame of {width} x {height} does not fit the recipe: {error}") from error
 
-    def _located(self, pixels: UInt8Image, locator: Locator) -> tuple[Placement, CellMask]:
+    def _zoned_view(self, placement: Placement, searched: CellMask) -> View:
+        """The view with the recipe's zones laid over it.
+
+        Raises:
+            ConfigError: nothing is left for the image score, or a zone has no cell.
+        """
+        zones = self.recipe.zones
+        if not zones:
+            return View(placement=placement, searched=searched, zones=None, scored=searched)
+        cells = zone_cells(placement, searched.shape[1], searched.shape[0], zones)
+        scored = searched & (cells == 0)
+        if not scored.any():
+            raise ConfigError("zones: no searched cell lies outside of them, so nothing is left for the image score; make them smaller")
+        empty = [zone.name for number, zone in enumerate(zones, start=1) if not (searched & (cells == number)).any()]
+        if empty and self._locator is None:
+            raise ConfigError(f"zones: {', '.join(empty)}: no searched cell's middle lies in it; enlarge or move it, or remove it")
+        return View(placement=placement, searched=searched, zones=cells, scored=scored)
+
+    def _located(self, pixels: UInt8Image, locator: Locator) -> View:
         """The view of one frame, whose size has been found to fit."""
         image, cells = self.model.manifest.input, self.model.manifest.score_map
         region, masks = self.recipe.region_of_interest, self.recipe.masks
         placement = locate(pixels, region, locator, width=image.width, height=image.height, channels=image.channels)
-        return placement, searched_cells(placement, cells.width, cells.height, pixels.shape[1], pixels.shape[0], masks)
+        return self._zoned_view(placement, searched_cells(placement, cells.width, cells.height, pixels.shape[1], pixels.shape[0], masks))
 
     def _laid(self, width: int, height: int) -> tuple[Placement, int, int]:
         """Placement in a frame of this size, and width and height of the score map [cells]."""
@@ -200,7 +269,41 @@ def limits_from(thresholds: Thresholds, recipe: Recipe) -> Limits:
         area = max(rule.regions.min_area_px, learnt.min_area_px)
         regions = rule.regions.model_copy(update={"min_area_px": area, "min_peak": max(peaks, default=None)})
         rule = rule.model_copy(update={"regions": regions})
-    return Limits(image_threshold=thresholds.image_threshold, pixel_threshold=thresholds.pixel_threshold, rule=rule)
+    return Limits(
+        image_threshold=thresholds.image_threshold,
+        pixel_threshold=thresholds.pixel_threshold,
+        rule=rule,
+        zones=tuple(_zone_limits(zone, thresholds, recipe) for zone in recipe.zones),
+    )
+
+
+def _zone_limits(zone: Zone, thresholds: Thresholds, recipe: Recipe) -> ZoneLimits:
+    """The zone's own wishes, else those of `decision.regions`; with regions at least as large as was learnt there."""
+    asked = recipe.decision.regions or RegionRule()
+    wishes = zone.model_dump(include={"min_area_px", "min_area_mm2", "min_peak"}, exclude_none=True)
+    learnt = next((one for one in thresholds.zones if one.name == zone.name), None)
+    rule = asked.model_copy(update=wishes)
+    if learnt is None:
+        return ZoneLimits(name=zone.name, pixel_threshold=thresholds.pixel_threshold, rule=rule)
+    rule = rule.model_copy(update={"min_area_px": max(rule.min_area_px, learnt.min_area_px)})
+    return ZoneLimits(name=zone.name, pixel_threshold=learnt.pixel_threshold, rule=rule)
+
+
+def zoned(cells: ZoneCells | None, limits: Limits) -> Zoned | None:
+    """The thresholds of the limits laid over a map's zones (h, w); None where there are none."""
+    if cells is None:
+        return None
+    return Zoned(
+        cells,
+        names=[zone.name for zone in limits.zones],
+        thresholds=[zone.pixel_threshold for zone in limits.zones],
+        outside=limits.pixel_threshold,
+    )
+
+
+def _zone_peaks(score_map: ScoreMap, view: View, zones: int) -> tuple[float, ...]:
+    assert view.zones is not None
+    return tuple(float(score_map.max(where=view.searched & (view.zones == number), initial=-np.inf)) for number in range(1, zones + 1))
 
 
 @contextmanager
@@ -227,13 +330,14 @@ def open_scorer(recipe_file: Path, runtime: PluginBlock, *, base: Path, public_k
 
 
 def refuse_unmaskable(recipe_file: Path, recipe: Recipe, model: ModelFolder) -> None:
-    """Refuse masks beside a score that is computed over the whole image.
+    """Refuse masks and zones beside a score that is computed over the whole image.
 
     Raises:
         ConfigError: such a recipe.
     """
-    if not recipe.masks.empty and recipe.decision.image_score and model.manifest.image_score == "own":
+    part = "masks" if not recipe.masks.empty else "zones" if recipe.zones else ""
+    if part and recipe.decision.image_score and model.manifest.image_score == "own":
         raise ConfigError(
-            f"{recipe_file}: masks: the engine {model.path.name} computes its image score over the whole image, so a mask "
-            "cannot apply to it; set decision.image_score to false and decide by regions, or remove the masks"
+            f"{recipe_file}: {part}: the engine {model.path.name} computes its image score over the whole image, so {part} "
+            f"cannot apply to it; set decision.image_score to false and decide by regions, or remove the {part}"
         )

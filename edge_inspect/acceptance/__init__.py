@@ -3,8 +3,16 @@
 `gate` holds an engine against its golden frames; `record` writes down what came of it, bound to engine, device and threshold.
 """
 
-from edge_inspect.acceptance.gate import LEAST_OVERLAP, REPEATS, ROUNDS, TOLERANCE, Acceptance, accept, compare
-from edge_inspect.acceptance.record import ACCEPTANCE_FILE, AcceptanceRecord, Binding, bind, demand_acceptance, write_acceptance
+from edge_inspect.acceptance.gate import LEAST_OVERLAP, REPEATS, ROUNDS, TOLERANCE, Acceptance, accept, compare, demand_agreement
+from edge_inspect.acceptance.record import (
+    ACCEPTANCE_FILE,
+    AcceptanceRecord,
+    Binding,
+    bind,
+    demand_acceptance,
+    with_acceptance,
+    write_acceptance,
+)
 
 __all__ = [
     "ACCEPTANCE_FILE",
@@ -19,5 +27,7 @@ __all__ = [
     "bind",
     "compare",
     "demand_acceptance",
+    "demand_agreement",
+    "with_acceptance",
     "write_acceptance",
 ]

@@ -8,7 +8,7 @@ agreement, no service.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,6 +59,8 @@ class Acceptance:
         repeatable: whether the same frame gave the same bits each time.
         latency_p50_ms, latency_p95_ms, latency_p99_ms: time of one inference, copying in included [ms].
         complaints: why the engine may not serve; empty for one that may.
+        calibration: how far each threshold would have to move on the stored calibration frames, as a part of its room; None where no
+            frames of this model were at hand.
     """
 
     frames: int
@@ -74,6 +76,7 @@ class Acceptance:
     latency_p95_ms: float
     latency_p99_ms: float
     complaints: tuple[str, ...]
+    calibration: Mapping[str, float] | None = None
 
 
 def accept(
@@ -89,7 +92,17 @@ def accept(
     Raises:
         EngineError: no agreement, no service; with everything that differs. Or the golden frames cannot be run.
     """
-    acceptance = compare(runtime, model, image_threshold=image_threshold, pixel_threshold=pixel_threshold, tolerance=tolerance)
+    return demand_agreement(
+        model, compare(runtime, model, image_threshold=image_threshold, pixel_threshold=pixel_threshold, tolerance=tolerance)
+    )
+
+
+def demand_agreement(model: ModelFolder, acceptance: Acceptance) -> Acceptance:
+    """The acceptance of an engine that may serve.
+
+    Raises:
+        EngineError: no agreement, no service; with everything that differs.
+    """
     if acceptance.complaints:
         raise EngineError(
             f"{model.path}: no agreement, no service: {'; '.join(acceptance.complaints)}; "

@@ -76,27 +76,30 @@ def bind(model: ModelFolder, runtime: Runtime, *, kind: str, device: Mapping[str
     )
 
 
-def write_acceptance(path: Path, binding: Binding, acceptance: Acceptance) -> AcceptanceRecord:
-    """Write what the gate found, in place of what stood there for the same runtime and precision; in one step.
+def write_acceptance(path: Path, binding: Binding, acceptance: Acceptance, *, mode: int = 0o666) -> AcceptanceRecord:
+    """Write what the gate found, in place of what stood there for the same runtime and precision; in one step; a new file gets `mode`.
 
     Raises:
         ConfigError: the file cannot be written, or what stands there is not one of ours.
     """
-    record = AcceptanceRecord(
-        binding=binding,
-        accepted=not acceptance.complaints,
-        result={name: "infinite" if value == float("inf") else value for name, value in asdict(acceptance).items()},
-        software=f"edge-inspect {__version__}",
-        made_at=datetime.now(timezone.utc),
-    )
-    others = [old for old in _read(path) if _key(old.binding) != _key(binding)]
-    content = _File(records=(*others, record)).model_dump_json(indent=2) + "\n"
+    record = _record(binding, acceptance)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, content.encode())
+        replace_file(path, _content(path, record, in_force=""), mode=mode)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
     return record
+
+
+def with_acceptance(path: Path, binding: Binding, acceptance: Acceptance, *, in_force: str) -> bytes:
+    """What stands in the file once it holds for new thresholds too, beside those in force (their calibration id).
+
+    So the engine is accepted before the new ones stand there and after, whenever power fails.
+
+    Raises:
+        ConfigError: what stands there is not one of ours.
+    """
+    return _content(path, _record(binding, acceptance), in_force=in_force)
 
 
 def demand_acceptance(path: Path, binding: Binding) -> AcceptanceRecord:
@@ -109,12 +112,29 @@ def demand_acceptance(path: Path, binding: Binding) -> AcceptanceRecord:
     alike = [record for record in _read(path) if _key(record.binding) == _key(binding)]
     if not alike:
         raise EngineError(f"{path}: no acceptance of {binding.precision} in runtime {binding.runtime} stands there; {ACCEPT}")
-    record = alike[-1]
+    record = next((one for one in reversed(alike) if one.binding == binding), alike[-1])
     if changed := list(_changes(record.binding, binding)):
         raise EngineError(f"{path}: the engine was accepted for something else: {'; '.join(changed)}; {ACCEPT}")
     if not record.accepted:
         raise EngineError(f"{path}: the engine was refused: {'; '.join(record.result['complaints'])}; build it again, then {ACCEPT}")
     return record
+
+
+def _record(binding: Binding, acceptance: Acceptance) -> AcceptanceRecord:
+    return AcceptanceRecord(
+        binding=binding,
+        accepted=not acceptance.complaints,
+        result={name: "infinite" if value == float("inf") else value for name, value in asdict(acceptance).items()},
+        software=f"edge-inspect {__version__}",
+        made_at=datetime.now(timezone.utc),
+    )
+
+
+def _content(path: Path, record: AcceptanceRecord, *, in_force: str) -> bytes:
+    """The file with this record in place of those of the same runtime and precision, but for the thresholds in force."""
+    new = record.binding
+    stay = [old for old in _read(path) if _key(old.binding) != _key(new) or new.calibration_id != old.binding.calibration_id == in_force]
+    return (_File(records=(*stay, record)).model_dump_json(indent=2) + "\n").encode()
 
 
 def _key(binding: Binding) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from the file afterwards is an error that names it, with got and wanted.
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ Activation = Literal["RisingEdge", "FallingEdge", "AnyEdge", "LevelHigh", "Level
 SOFTWARE = "Software"
 # Cameras round exposure and gain to steps of their own; a thousandth changes no picture.
 _TOLERANCE = 1e-3
+_log = logging.getLogger(__name__)
 
 
 class FeatureMap(Protocol):
@@ -47,6 +49,10 @@ class FeatureMap(Protocol):
 
     def write(self, name: str, value: Value) -> None:
         """Set it; raises CameraError with the camera's own reason."""
+
+
+SILENT_S = 10.0
+"""A camera that runs freely and has control, and yet gives no frame for so long, is opened again [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +78,13 @@ class Wanted:
     def by_software(self) -> bool:
         """Whether each grab triggers the camera."""
         return self.trigger_source == SOFTWARE
+
+    @property
+    def longest_silence_s(self) -> float | None:
+        """How long a camera that runs freely may give nothing while it is asked [s]; None where something triggers it, or may."""
+        if self.trigger_source is not None or any(name.startswith(("Trigger", "Acquisition")) for name in self.features):
+            return None
+        return max(SILENT_S, 5 / (self.fps or 1), 5e-6 * (self.exposure_us or 0))
 
 
 # Under one of these names a camera has the feature; older ones have the second.
@@ -102,10 +115,9 @@ def apply(wanted: Wanted, features: FeatureMap, *, where: str) -> None:
         else:
             applied.append((name, value))
     problems += _differing(applied, features)
-    if not problems:
-        _refuse_format(features, where)
-        return
-    raise ConfigError(f"{where}: the camera does not take its settings: {'; '.join(problems)}; correct them in the station file")
+    if problems:
+        raise ConfigError(f"{where}: the camera does not take its settings: {'; '.join(problems)}; correct them in the station file")
+    _look_at_format(features, where)
 
 
 def described(features: FeatureMap) -> dict[str, Value]:
@@ -216,10 +228,12 @@ def _same(got: Value, wanted: Value) -> bool:
     return int(got) == int(wanted)
 
 
-def _refuse_format(features: FeatureMap, where: str) -> None:
+def _look_at_format(features: FeatureMap, where: str) -> None:
     got = str(features.read("PixelFormat"))
     if got not in CONVERTIBLE:
         raise ConfigError(f"{where}: delivers {got}, wanted one of {', '.join(sorted(CONVERTIBLE))}; set pixel_format to one of them")
+    if got == "Mono12":
+        _log.info("%s: Mono12 is scaled to 8 bits (value // 16)", where)
 
 
 def _shown(value: Value) -> str:

@@ -8,16 +8,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
-from edge_inspect.cameras.pacing import Pace
+from edge_inspect.cameras.pacing import Clock, Pace
 from edge_inspect.cameras.pictures import Channels, list_pictures, read_picture, with_channels
 from edge_inspect.datatypes import Frame, UInt8Image
 from edge_inspect.errors import CameraError, FrameLost
+
+KEPT = 2
+"""Exposures that wait for whoever comes late with `pace: clock`; the older ones are lost."""
 
 _KIND = {1: "grey", 3: "coloured"}
 
@@ -78,12 +81,17 @@ class FolderCamera:
         Raises:
             FrameLost: the file is cut short, damaged, empty, unreadable or of another size or kind than the stream.
         """
+        self._lose(self._pace.missed())
         if self.ended:
             time.sleep(timeout_s)
             return None
         if self._read_ahead is None:
             self._read_ahead = self._read()
         return self._expose(self._read_ahead) if self._pace.wait(timeout_s) else None
+
+    def _lose(self, exposures: int) -> None:
+        if exposures:
+            self._read_ahead, self._sequence = None, self._sequence + exposures
 
     def _read(self) -> UInt8Image | CameraError:
         try:
@@ -96,11 +104,12 @@ class FolderCamera:
         self._read_ahead, self._sequence = None, sequence + 1
         if isinstance(pixels, CameraError):
             raise FrameLost(f"camera {self._name}, exposure {sequence}: {pixels}", sequence=sequence, part_id=part_id)
+        exposed_ns = self._pace.exposed_ns
         return Frame(
             pixels=pixels,
             sequence=sequence,
-            exposed_ns=time.monotonic_ns(),
-            taken_at=datetime.now(timezone.utc),
+            exposed_ns=exposed_ns,
+            taken_at=datetime.now(timezone.utc) - timedelta(microseconds=max(0, time.monotonic_ns() - exposed_ns) // 1000),
             camera=self._name,
             part_id=part_id,
         )
@@ -115,7 +124,7 @@ def open_folder(
     *,
     name: str,
     path: Path,
-    pace: Literal["fps", "trigger"] = "fps",
+    pace: Literal["fps", "clock", "trigger"] = "fps",
     fps: Annotated[float, Field(gt=0, le=1000)] = 10.0,
     loop: bool = False,
     recursive: bool = False,
@@ -128,8 +137,9 @@ def open_folder(
     Args:
         name: the camera's name, given by the station.
         path: the folder.
-        pace: `fps` exposes at a fixed rate; `trigger` exposes the next picture at every grab.
-        fps: exposures per second, for `pace: fps`.
+        pace: `fps` exposes at a fixed rate and waits for whoever comes late; `clock` waits for nobody, as a camera that runs freely: of the
+            exposures not taken the newest two are kept, the others are lost; `trigger` exposes the next picture at every grab.
+        fps: exposures per second, for `pace: fps` and `clock`.
         loop: begin again after the last picture.
         recursive: also take the pictures of sub-folders (links to folders are not followed).
         width: the only width [px] that is a good frame; another one is a lost frame. None takes any.
@@ -144,7 +154,7 @@ def open_folder(
         name=name,
         folder=path,
         pictures=list_pictures(path, recursive=recursive),
-        pace=Pace(fps if pace == "fps" else None),
+        pace=Clock(fps, kept=KEPT) if pace == "clock" else Pace(fps if pace == "fps" else None),
         loop=loop,
         form=PictureForm(width=width, height=height, channels=channels),
     )

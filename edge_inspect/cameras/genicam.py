@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,9 +35,9 @@ from edge_inspect.cameras.features import (
 from edge_inspect.cameras.pixel_formats import frame_pixels
 from edge_inspect.cameras.sdk_camera import Exposure, Keep, SdkCamera, open_sdk_camera
 from edge_inspect.errors import CameraError
+from edge_inspect.protocols import needs
 
 _NEVER = 2**63
-_log = logging.getLogger(__name__)
 
 imported = functools.cache(Aravis)
 """The library, loaded once; raises PluginError where it is missing."""
@@ -47,6 +46,7 @@ SELECTS = "device"
 """The option that names one of several cameras."""
 
 
+@needs(lambda _options: imported())
 @contextmanager
 def open_genicam(
     *,
@@ -117,8 +117,15 @@ def open_genicam(
     )
     where = f"camera {name} ({device or 'the only one'})"
     connect = partial(_connect, imported(), device, wanted, buffers, where)
-    timeout_s = open_timeout_ms / 1e3
-    with open_sdk_camera(connect, name=name, where=where, keep=keep, by_software=wanted.by_software, open_timeout_s=timeout_s) as camera:
+    with open_sdk_camera(
+        connect,
+        name=name,
+        where=where,
+        keep=keep,
+        by_software=wanted.by_software,
+        open_timeout_s=open_timeout_ms / 1e3,
+        longest_silence_s=wanted.longest_silence_s,
+    ) as camera:
         yield camera
 
 
@@ -234,7 +241,7 @@ class AravisDevice:
 def _connect(aravis: Aravis, device: str | None, wanted: Wanted, buffers: int, where: str) -> AravisDevice:
     camera = _opened(aravis, device, where)
     try:
-        opened = AravisDevice(aravis, camera, wanted, buffers, where)
+        return AravisDevice(aravis, camera, wanted, buffers, where)
     except CameraError as error:
         aravis.let_go(camera)
         reason = str(error)
@@ -242,9 +249,6 @@ def _connect(aravis: Aravis, device: str | None, wanted: Wanted, buffers: int, w
     except BaseException:
         aravis.let_go(camera)
         raise
-    if opened.pixel_format == "Mono12":
-        _log.info("%s: Mono12 is scaled to 8 bits (value // 16)", where)
-    return opened
 
 
 def _opened(aravis: Aravis, device: str | None, where: str) -> int:

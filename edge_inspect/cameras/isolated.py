@@ -19,15 +19,19 @@ from typing import Any
 
 from edge_inspect import errors
 from edge_inspect.cameras.shared_frames import FrameMemory, Slot
-from edge_inspect.child_process import ChildProcess
+from edge_inspect.child_process import BURIAL_S, ChildProcess
 from edge_inspect.datatypes import Frame
 from edge_inspect.errors import CameraError, EdgeInspectError, FrameLost
+from edge_inspect.time_left import THE_END
 
 # The station must be back within 3 s of the camera: the longest pause, and then the start of the child and of the SDK.
 REOPEN_FIRST_S = 0.2
 REOPEN_LONGEST_S = 1.0
 PING_EVERY_S = 1.0
 FAREWELL_S = 2.0
+CLOSE_WITHIN_S = 30.0
+SHARE = 0.5
+"""Of the time that the end of the process has left: the records close after the camera."""
 _LOOK_EVERY_S = 0.05
 # The driver waits this much less than the line, or a fifth less: so its answer is there when the line's time is over.
 _MARGIN_S = 0.02
@@ -143,9 +147,12 @@ class IsolatedCamera:
     def close(self) -> None:
         """End the child; nothing of it is left."""
         self._closing.set()
-        self._keeper.join()
+        self._keeper.join(THE_END.at_most(CLOSE_WITHIN_S, share=SHARE))
+        if self._keeper.is_alive():
+            _log.warning("%s: is still being opened, and left to the end of this process, with which the child ends", self._where)
+            return
         if self._talk is not None:
-            self._talk.child.close(FAREWELL_S)
+            self._talk.child.close(THE_END.at_most(FAREWELL_S, share=SHARE), THE_END.at_most(BURIAL_S, share=SHARE))
         self._memory.close()
 
     # asking the child; the lock is held

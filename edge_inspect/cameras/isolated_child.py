@@ -67,11 +67,13 @@ class Grabbing:
         try:
             with offered(slot):
                 frame = self._camera.grab(timeout_s)
+            return {} if frame is None else self._laid_down(frame, slot)
         except FrameLost as lost:
             return {"lost": str(lost), "sequence": lost.sequence, "part_id": lost.part_id}
         except CameraError as error:
             return {"away": str(error)}
-        return {} if frame is None else self._laid_down(frame, slot)
+        except MemoryError:
+            return {"away": "the camera's process is out of memory for a frame; see what else runs on this machine"}
 
     def _laid_down(self, frame: Frame, slot: UInt8Image) -> Answer:
         pixels = frame.pixels

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import Field
 
+from edge_inspect.cameras.address import with_password
 from edge_inspect.cameras.mailbox import Keep, Mailbox, Shot
 from edge_inspect.cameras.pacing import Pace
 from edge_inspect.cameras.pictures import Channels, rgb_from_bgr, with_channels
@@ -50,6 +51,7 @@ def open_stream(
     *,
     name: str,
     source: str | int,
+    password_file: Path | None = None,
     api: Api = "any",
     keep: Keep = "freshest",
     queue: Annotated[int, Field(ge=1, le=256)] = 8,
@@ -65,6 +67,7 @@ def open_stream(
     Args:
         name: the camera's name, given by the station.
         source: device number or path (`0`, `/dev/video0`), URL (`rtsp://`, `http://`), or a GStreamer pipeline ending in `appsink`.
+        password_file: file whose first line is the password of the user whom the URL names (a systemd credential is one).
         api: what reads it. `any` takes V4L2 for a device, GStreamer for a pipeline, FFmpeg for a URL (GStreamer where FFmpeg is missing).
         keep: `freshest` gives the newest frame not given yet; `every` gives all in order, and a drop leaves a gap in the count.
         queue: frames kept waiting, for `every`.
@@ -77,12 +80,13 @@ def open_stream(
 
     Raises:
         CameraError: this OpenCV cannot read such a source, or the source is a file.
+        ConfigError: `password_file` cannot be read, or the source is no URL with a user and no password.
     """
     where = f"camera {name} ({redacted(str(source))})"
     chosen = _api_for(source, api, where)
     connect = partial(
         _connect,
-        source,
+        with_password(source, password_file, where),
         api=chosen,
         timeouts_ms=(open_timeout_ms, read_timeout_ms),
         channels=channels,

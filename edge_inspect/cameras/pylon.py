@@ -6,7 +6,6 @@ Tested on the emulator only (PYLON_CAMEMU); no Basler camera has been connected 
 from __future__ import annotations
 
 import contextlib
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -31,14 +30,15 @@ from edge_inspect.cameras.features import (
 from edge_inspect.cameras.pixel_formats import frame_pixels
 from edge_inspect.cameras.sdk_camera import Exposure, Keep, SdkCamera, open_sdk_camera
 from edge_inspect.errors import CameraError, PluginError
+from edge_inspect.protocols import needs
 
 _READY_MS = 100
-_log = logging.getLogger(__name__)
 
 SELECTS = "serial"
 """The option that names one of several cameras."""
 
 
+@needs(lambda _options: imported())
 @contextmanager
 def open_pylon(
     *,
@@ -109,8 +109,15 @@ def open_pylon(
     )
     where = f"camera {name} ({serial or 'the only one'})"
     connect = partial(_connect, imported(), serial, wanted, buffers, where)
-    timeout_s = open_timeout_ms / 1e3
-    with open_sdk_camera(connect, name=name, where=where, keep=keep, by_software=wanted.by_software, open_timeout_s=timeout_s) as camera:
+    with open_sdk_camera(
+        connect,
+        name=name,
+        where=where,
+        keep=keep,
+        by_software=wanted.by_software,
+        open_timeout_s=open_timeout_ms / 1e3,
+        longest_silence_s=wanted.longest_silence_s,
+    ) as camera:
         yield camera
 
 
@@ -276,15 +283,13 @@ def _connect(pylon: Any, serial: str | None, wanted: Wanted, buffers: int, where
         device = PylonDevice(pylon, camera, features, where)
         camera.MaxNumBuffer.SetValue(buffers)
         camera.StartGrabbing(pylon.GrabStrategy_OneByOne)
+        return device
     except pylon.GenericException as error:
         camera.Close()
         raise CameraError(f"{where}: pylon failed: {_reason(error)}") from error
     except BaseException:
         camera.Close()
         raise
-    if features.read("PixelFormat") == "Mono12":
-        _log.info("%s: Mono12 is scaled to 8 bits (value // 16)", where)
-    return device
 
 
 def _opened(pylon: Any, serial: str | None, where: str) -> Any:

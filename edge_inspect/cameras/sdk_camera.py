@@ -1,7 +1,7 @@
 """A camera behind a vendor's or a standard's library: opened in a thread for ever, asked for its frames by the line.
 
-A lost camera is found by its own sign of life, not by silence: a line may be idle for an hour. What the library itself cannot answer for,
-a call that never returns, is the business of `isolated`.
+A lost camera is found by its own sign of life, not by silence: a line may be idle for an hour. Only one that runs freely must not be
+silent. What the library itself cannot answer for, a call that never returns, is the business of `isolated`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ from typing import Literal, Protocol
 
 from edge_inspect.datatypes import Frame, UInt8Image
 from edge_inspect.errors import CameraError, EdgeInspectError, FrameLost
+from edge_inspect.time_left import THE_END
 
 REOPEN_FIRST_S = 0.2
 REOPEN_LONGEST_S = 1.0
+CLOSE_WITHIN_S = 30.0
+SHARE = 0.5
+"""Of the time that the end of the process has left: the records close after the camera."""
 SIGN_OF_LIFE_EVERY_S = 0.5
 _LOOK_EVERY_S = 0.05
 _SLICE_S = 0.1
@@ -94,8 +98,11 @@ class FrameCount:
 class SdkCamera:
     """The line's side; see `open_sdk_camera`."""
 
-    def __init__(self, connect: Callable[[], Device], *, name: str, where: str, keep: Keep, by_software: bool) -> None:
+    def __init__(
+        self, connect: Callable[[], Device], *, name: str, where: str, keep: Keep, by_software: bool, longest_silence_s: float | None
+    ) -> None:
         self._connect, self._name, self._where = connect, name, where
+        self._longest_silence_s, self._silent_s = longest_silence_s, 0.0
         self._keep, self._by_software = keep, by_software
         self._device: Device | None = None
         self._discarded: Device | None = None
@@ -128,9 +135,11 @@ class SdkCamera:
             device = self._device
             if device is None:
                 raise CameraError(self._trouble)
+            asked_s = time.monotonic()
             try:
                 self._prepare(device)
                 exposure = self._next(device, until_s)
+                self._heed_silence(0.0 if exposure is not None else time.monotonic() - asked_s)
             except CameraError as error:
                 self._lose(device, str(error))
                 raise CameraError(self._trouble) from error
@@ -151,7 +160,10 @@ class SdkCamera:
     def close(self) -> None:
         """Let go of the camera."""
         self._closing.set()
-        self._keeper.join()
+        self._keeper.join(THE_END.at_most(CLOSE_WITHIN_S, share=SHARE))
+        if self._keeper.is_alive():
+            _log.warning("%s: its library is still opening it, and is left to the end of this process", self._where)
+            return
         for device in (self._device, self._discarded):
             if device is not None:
                 device.close()
@@ -175,6 +187,14 @@ class SdkCamera:
             exposure = device.next(min(left_s, _SLICE_S))
             if exposure is not None or left_s <= _SLICE_S:
                 return exposure
+
+    def _heed_silence(self, waited_s: float) -> None:
+        """Seen once: opened again in the moment its cable came back, a camera kept its control and sent nothing, for ever."""
+        self._silent_s = self._silent_s + waited_s if waited_s else 0.0
+        if self._longest_silence_s is not None and self._silent_s > self._longest_silence_s:
+            raise CameraError(
+                f"{self._where}: runs freely, and has given no frame for {self._silent_s:.0f} s; look at its link and its light"
+            )
 
     def _frame(self, exposure: Exposure) -> Frame:
         sequence = self._count.of(exposure.frame_id)
@@ -211,7 +231,7 @@ class SdkCamera:
             self._pause_s = min(2 * self._pause_s, REOPEN_LONGEST_S)
             return
         with self._changed:
-            self._device, self._heard = device, True
+            self._device, self._heard, self._silent_s = device, True, 0.0
             self._count.opened_again()
             self._over()
             self._changed.notify_all()
@@ -256,7 +276,14 @@ class SdkCamera:
 
 @contextmanager
 def open_sdk_camera(
-    connect: Callable[[], Device], *, name: str, where: str, keep: Keep, by_software: bool, open_timeout_s: float
+    connect: Callable[[], Device],
+    *,
+    name: str,
+    where: str,
+    keep: Keep,
+    by_software: bool,
+    open_timeout_s: float,
+    longest_silence_s: float | None = None,
 ) -> Iterator[SdkCamera]:
     """Keep a camera open for as long as the block runs. It need not be there yet.
 
@@ -267,11 +294,12 @@ def open_sdk_camera(
         keep: `every`, `matched` or `freshest`; see `pylon.open_pylon`.
         by_software: each grab triggers the camera.
         open_timeout_s: longest wait of this call for the first sign of it [s].
+        longest_silence_s: a camera that gives no frame for so long while it is asked is opened again [s]; None for one that is triggered.
 
     Raises:
         EdgeInspectError: the camera does not take its settings, or the library is missing.
     """
-    camera = SdkCamera(connect, name=name, where=where, keep=keep, by_software=by_software)
+    camera = SdkCamera(connect, name=name, where=where, keep=keep, by_software=by_software, longest_silence_s=longest_silence_s)
     try:
         camera.wait_until_heard(open_timeout_s)
         yield camera

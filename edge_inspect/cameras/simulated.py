@@ -239,4 +239,5 @@ def open_simulated(
 
 
 def _sleep_until(moment_s: float) -> None:
-    time.sleep(max(moment_s - time.monotonic(), 0.0))
+    if (left_s := moment_s - time.monotonic()) > 0:  # also a sleep of nothing gives the processor away
+        time.sleep(left_s)

@@ -20,10 +20,13 @@ from edge_inspect.cameras.mailbox import Mailbox, Shot
 from edge_inspect.cameras.pacing import Pace
 from edge_inspect.datatypes import Frame
 from edge_inspect.errors import CameraError
+from edge_inspect.time_left import THE_END
 
 RECONNECT_FIRST_S = 0.2
 RECONNECT_LONGEST_S = 2.0
 JOIN_S = 1.0
+SHARE = 0.5
+"""Of the time that the end of the process has left: the records close after the camera."""
 _LOOK_UP_S = 0.1
 
 _log = logging.getLogger(__name__)
@@ -103,7 +106,7 @@ def capturing(read: Reader, *, name: str, mailbox: Mailbox) -> Iterator[StreamCa
         yield StreamCamera(name=name, mailbox=mailbox)
     finally:
         closing.set()
-        thread.join(JOIN_S)
+        thread.join(THE_END.at_most(JOIN_S, share=SHARE))
         if thread.is_alive():
             _log.warning("camera %s: the driver hangs and is left behind; its thread ends when the driver returns", name)
 

@@ -37,6 +37,9 @@ def acceptance_lines(record: AcceptanceRecord) -> Iterator[str]:
         f"golden       {found['frames']} frames, {len(found['flipped'])} verdicts flipped, {_share(found['margin_used'])} of the margin "
         f"used, largest difference {_share(found['worst_relative'])} of the score range, regions overlap by {found['regions_overlap']:.3f}"
     )
+    if found.get("calibration"):
+        moved = ", ".join(f"{name} {_share(share)}" for name, share in found["calibration"].items())
+        yield f"thresholds   on the calibration frames move by so much of their room: {moved}"
     yield (
         f"latency      p50 {found['latency_p50_ms']:.2f} ms, p95 {found['latency_p95_ms']:.2f} ms, p99 {found['latency_p99_ms']:.2f} ms; "
         f"the same frame {REPEATS} times gave {'the same bits' if found['repeatable'] else 'different bits'}"

@@ -145,6 +145,7 @@ def _build_files(recipe: Recipe, lower: list[Lower], arguments: argparse.Namespa
     if not arguments.json:
         print("\n".join(line for one in made for line in _lines(one)))
         print(f'next         write "runtime: {{kind: openvino, precision: {made[-1].precision}}}" into station.yaml')
+        print("             and see whether the thresholds hold on it: edge-inspect calibrate --transfer")
         if signature_file(recipe.engine / MANIFEST_FILE).exists():
             print(f"signature    no longer fits, as the manifest has changed: sign it again (edge-inspect sign --model {recipe.engine})")
     return [_summary(one) for one in made]

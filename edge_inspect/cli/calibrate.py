@@ -45,8 +45,12 @@ def run(arguments: argparse.Namespace) -> int:
         EdgeInspectError: files are wrong, parts are missing, or the engine is not accepted.
     """
     from edge_inspect.cli.calibrating import place_from, show_difference, show_history, take_back_and_tell, transfer_and_tell
+    from edge_inspect.service.alone import is_held
+    from edge_inspect.service.giving_way import give_way
 
     place = place_from(arguments)
+    if place.station is not None and is_held(place.station.data):
+        give_way()
     if arguments.history:
         return show_history(place, as_json=arguments.json)
     if arguments.diff:
@@ -61,9 +65,13 @@ def run(arguments: argparse.Namespace) -> int:
 def _add_sources(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--good", type=Path, metavar="DIR", help="folder of pictures of good parts")
-    source.add_argument("--live", type=positive, metavar="N", help="N parts in front of the station's camera; the station is stopped")
+    source.add_argument(
+        "--live", type=positive, metavar="N", help="N parts in front of the station's camera, beside the running station or without it"
+    )
     source.add_argument("--since", metavar="TIME", help="what the running station has stored since: 90s, 45m, 2h or 3d")
-    parser.add_argument("--bad", type=Path, metavar="DIR", help="folder of pictures of defective parts, sub-folders too; with --good")
+    parser.add_argument(
+        "--bad", type=Path, metavar="DIR", help="folder of pictures of defective parts, sub-folders too; beside any of the three"
+    )
     parser.add_argument("--only", nargs="+", choices=("OK", "NG"), default=["OK"], help="verdicts to take with --since (default: OK)")
     parser.add_argument("--leave-out", nargs="+", default=[], metavar="NAME", help="parts that are not good after all, by name or number")
     parser.add_argument(
@@ -112,7 +120,7 @@ def _calibrate(place: Place, arguments: argparse.Namespace) -> int:
         _write(found, arguments)
         applied = None
         if arguments.apply and not found.proposed.refusal:
-            applied = apply(scorer, found.proposed.thresholds, parts, reason=arguments.reason, kind=place.runtime.kind)
+            applied = apply(scorer, found.proposed.thresholds, found.parts, reason=arguments.reason, kind=place.runtime.kind)
     told: dict[str, Any] = {**summary(found), "applied": None if applied is None else applied.number}
     print(json.dumps(told, allow_nan=False) if arguments.json else "\n".join(lines(found, applied, asked=arguments.apply)))
     return 1 if arguments.apply and applied is None else 0
@@ -127,22 +135,22 @@ def _checked(arguments: argparse.Namespace) -> timedelta | None:
         raise ConfigError("from which parts? Give --good DIR, --live N, or --since 2h; or --history, --diff A B, --rollback ID")
     if arguments.recipe is not None and arguments.good is None:
         raise ConfigError("--recipe: has no station, so no camera and no archive; give --good DIR, or --station FILE")
-    if arguments.bad is not None and arguments.good is None:
-        raise ConfigError("--bad: goes with --good DIR")
     if arguments.report is not None or arguments.plots is not None:
         refuse_without("calibrate --report", {"matplotlib": "matplotlib"}, extra="calibrate")
     return None if arguments.since is None else duration(arguments.since)
 
 
 def _parts(scorer: Scorer, place: Place, arguments: argparse.Namespace, since: timedelta | None, bars: Any) -> Parts:
-    from edge_inspect.field.calibration.sources import parts_from_archive, parts_from_camera, parts_from_folders
+    from edge_inspect.field.calibration.sources import parts_from_archive, parts_from_camera, parts_from_folders, with_defective
 
     if arguments.good is not None:
         return parts_from_folders(scorer, arguments.good, arguments.bad, bars.show)
     assert place.station is not None
     if since is not None:
-        return parts_from_archive(scorer, place.station, place.base, since=since, verdicts=arguments.only, progress=bars.show)
-    return parts_from_camera(scorer, place.station, place.base, arguments.live, bars.show)
+        found = parts_from_archive(scorer, place.station, place.base, since=since, verdicts=arguments.only, progress=bars.show)
+    else:
+        found = parts_from_camera(scorer, place.station, place.base, arguments.live, bars.show)
+    return found if arguments.bad is None else with_defective(scorer, found, arguments.bad, bars.show)
 
 
 def _stored(scorer: Scorer, place: Place, arguments: argparse.Namespace, bars: Any) -> Parts:

@@ -8,18 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
+from edge_inspect.cli.history_text import difference_lines, entry_lines
 from edge_inspect.cli.progress import ProgressBars
 from edge_inspect.config import DEFAULT_RUNTIME, PluginBlock, Station, load_recipe, load_station
 from edge_inspect.errors import ConfigError
 from edge_inspect.field.calibration.apply import take_back
-from edge_inspect.field.calibration.calibration import Calibration, rule_rows
+from edge_inspect.field.calibration.calibration import Calibration, learnt_rows, rule_rows
 from edge_inspect.field.calibration.preview import Rate
-from edge_inspect.field.calibration.transfer import ALLOWED, Transfer, transfer
 from edge_inspect.inspector import Inspector, open_inspector
 from edge_inspect.scoring import open_scorer
 from edge_inspect.thresholds.history import Entry, complaint, differences, find_entry, read_history
 from edge_inspect.thresholds.proposing import Proposal
+from edge_inspect.transfer import ALLOWED, Transfer, transfer
 
 NAMED = 5
 
@@ -59,7 +61,7 @@ def place_from(arguments: argparse.Namespace) -> Place:
 def opened(place: Place) -> Iterator[Inspector]:
     """The accepted engine under the thresholds in force, as the line would open it; `open_inspector` says what it raises."""
     required = place.station is not None and place.station.acceptance == "required"
-    with open_inspector(place.recipe, place.runtime, base=place.base, accepted_before=required) as inspector:
+    with open_inspector(place.recipe, place.runtime, base=place.base, accepted_before=required, public_key=place.public_key) as inspector:
         yield inspector
 
 
@@ -91,11 +93,7 @@ def lines(found: Calibration, applied: Entry | None, *, asked: bool) -> Iterator
     old_image, old_pixel = (None, None) if seen.old is None else (seen.old.image_threshold, seen.old.pixel_threshold)
     yield _row("image threshold", _figure(old_image), _figure(new.image_threshold))
     yield _row("pixel threshold", _figure(old_pixel), _figure(new.pixel_threshold))
-    if new.region_limits is not None:
-        old_limits = seen.old.region_limits if seen.old else None
-        yield _row(
-            "least region area [px]", _figure(old_limits.min_area_px if old_limits else None), _figure(new.region_limits.min_area_px)
-        )
+    yield from (_row(*row) for row in learnt_rows(found))
     has_old = seen.old is not None
     yield _row("good parts rejected", _rate(seen.false_rejects(old=True)) if has_old else "", _rate(seen.false_rejects()))
     yield _row("defective parts passed", _rate(seen.escapes(old=True)) if has_old else "", _rate(seen.escapes()))
@@ -158,24 +156,30 @@ def show_history(place: Place, *, as_json: bool) -> int:
         rows = [{**entry.model_dump(mode="json"), "calibration_id": entry.thresholds.calibration_id} for entry in entries]
         print(json.dumps({"entries": rows, "complaint": wrong}))
     else:
-        print("\n".join([*map(_entry_line, entries), *([f"BEWARE       {wrong}"] if wrong else [])] or [f"{path}: has no history yet"]))
+        told = [line for entry in entries for line in entry_lines(entry)] or [f"{path}: has no history yet"]
+        print("\n".join([*told, *([f"BEWARE       {wrong}"] if wrong else [])]))
     return 1 if wrong else 0
 
 
 def show_difference(place: Place, one: str, other: str, *, as_json: bool) -> int:
-    """Print what differs between two entries.
+    """Print what differs between two entries, and who made them and why.
 
     Raises:
         ConfigError: the history is not as it was written, or has no such entry.
     """
     entries = read_history(load_recipe(place.recipe).thresholds)
     before, after = find_entry(entries, one), find_entry(entries, other)
-    changed = differences(before, after)
     if as_json:
-        print(json.dumps({key: list(values) for key, values in changed.items()}))
+        changed = {key: list(values) for key, values in differences(before, after).items()}
+        print(json.dumps({"entries": [_who_and_why(entry) for entry in (before, after)], **changed}))
     else:
-        print("\n".join(f"{key:24} {old} -> {new}" for key, (old, new) in changed.items()) or "the same thresholds")
+        print("\n".join(difference_lines(before, after)))
     return 0
+
+
+def _who_and_why(entry: Entry) -> dict[str, Any]:
+    told = entry.model_dump(mode="json", include={"number": True, "at": True, "change": {"by", "action", "reason"}})
+    return {"number": told["number"], "at": told["at"], **told["change"]}
 
 
 def take_back_and_tell(place: Place, name: str, *, reason: str, as_json: bool) -> int:
@@ -188,7 +192,7 @@ def take_back_and_tell(place: Place, name: str, *, reason: str, as_json: bool) -
     earlier = find_entry(read_history(load_recipe(place.recipe).thresholds), name)
     with open_scorer(place.recipe, place.runtime, base=place.base, public_key=place.public_key) as scorer:
         entry = take_back(scorer, earlier, reason=reason, kind=place.runtime.kind)
-    print(json.dumps(entry.model_dump(mode="json")) if as_json else _entry_line(entry))
+    print(json.dumps(entry.model_dump(mode="json")) if as_json else "\n".join(entry_lines(entry)))
     return 0
 
 
@@ -203,7 +207,7 @@ def transfer_and_tell(place: Place, *, as_json: bool) -> int:
         found = transfer(scorer, bars.show)
     if as_json:
         shares = {"image_share": found.image.share, "pixel_share": found.pixel.share}
-        print(json.dumps({**asdict(found), **shares, "holds": found.holds}))
+        print(json.dumps({**asdict(found), **shares, "holds": found.holds, "complaints": found.complaints}))
     else:
         print("\n".join(_transfer_lines(found)))
     return 0 if found.holds else 1
@@ -211,7 +215,7 @@ def transfer_and_tell(place: Place, *, as_json: bool) -> int:
 
 def _transfer_lines(found: Transfer) -> Iterator[str]:
     yield f"frames       {found.frames}, scored by engine {found.before[:12]} then, by {found.now[:12]} now"
-    for name, move in (("image", found.image), ("pixel", found.pixel)):
+    for name, move in found.moves.items():
         yield (
             f"{name:12} threshold {move.threshold:.6g} would be {move.moved:.6g}: {move.share:.2%} of its room; one frame's score moves by "
             f"{move.largest:.3g} at most; flips {', '.join(move.flips) or 'none'}"
@@ -219,14 +223,6 @@ def _transfer_lines(found: Transfer) -> Iterator[str]:
     yield (
         "holds        the thresholds can stay"
         if found.holds
-        else (f"DOES NOT HOLD more than {ALLOWED:.0%} of the room, or a flip: calibrate the part again on this device")
-    )
-
-
-def _entry_line(entry: Entry) -> str:
-    thresholds, change = entry.thresholds, entry.change
-    return (
-        f"#{entry.number:<4} {entry.at:%Y-%m-%d %H:%M} {change.by}: {change.action}, {change.reason} "
-        f"[{thresholds.calibration_id}: image {thresholds.image_threshold:.4g}, pixel {thresholds.pixel_threshold:.4g}, "
-        f"{thresholds.sample.images} good parts, engine {thresholds.engine_sha256[:12]}]"
+        else f"DOES NOT HOLD more than {ALLOWED:.0%} of the room, or a frame that ends so far on the other side: "
+        "calibrate the part again on this device"
     )

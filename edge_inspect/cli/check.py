@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 NAME = "check"
-HELP = "check station.yaml, its recipes, thresholds and engines, without touching camera or PLC"
+HELP = "check station.yaml, its recipes, thresholds, engines and libraries, without touching camera or PLC"
 EXAMPLE = "edge-inspect check --station station.yaml"
 
 
@@ -25,11 +25,12 @@ def run(arguments: argparse.Namespace) -> int:
     """
     from edge_inspect.config import load_station
     from edge_inspect.inspector import open_inspector
-    from edge_inspect.station import prepare_station
+    from edge_inspect.station import look_for_libraries, prepare_station
 
     settings = load_station(arguments.station)
     base = arguments.station.resolve().parent
     prepare_station(settings, base=base)
+    look_for_libraries(settings)
     required, key = settings.acceptance == "required", settings.public_key
     checked = []
     for recipe in dict.fromkeys((settings.recipe, *settings.jobs.values())):

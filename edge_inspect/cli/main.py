@@ -15,7 +15,8 @@ from typing import Protocol, cast
 
 from edge_inspect import __version__
 from edge_inspect.errors import EdgeInspectError
-from edge_inspect.service.journal import JournalFormatter, is_journal, with_priority
+from edge_inspect.service.journal import JournalHandler, is_journal, with_priority
+from edge_inspect.service.repeats import Repeats
 
 VERBS = (
     "run",
@@ -74,10 +75,10 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _log_to_standard_error(level: str) -> None:
-    handler = logging.StreamHandler(sys.stderr)
-    formatter = JournalFormatter if is_journal(sys.stderr) else logging.Formatter
-    handler.setFormatter(formatter("%(levelname)s %(name)s: %(message)s"))
-    logging.basicConfig(level=level, handlers=[handler])
+    handler: logging.Handler = JournalHandler(sys.stderr) if is_journal(sys.stderr) else logging.StreamHandler(sys.stderr)
+    if not isinstance(handler, JournalHandler):
+        handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=level, handlers=[Repeats(handler)])
 
 
 def _named_verbs(words: Sequence[str]) -> Sequence[str]:

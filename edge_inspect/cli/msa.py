@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge_inspect.cli.words import add_place, pattern
+from edge_inspect.cli.words import add_place, local, pattern
 from edge_inspect.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_place(parser)
     parser.add_argument("--good", type=Path, metavar="DIR", help="pictures of good parts, shown to the accepted engine")
     parser.add_argument("--bad", type=Path, metavar="DIR", help="pictures of defective parts, sub-folders too")
-    parser.add_argument("--part-of", type=pattern, metavar="REGEX", help="its group names the part in a file name; each picture is a trial")
+    parser.add_argument("--since", metavar="TIME", help="what the station has inspected since: 90s, 45m, 8h or 3d; with --parts")
+    parser.add_argument("--parts", type=Path, metavar="LIST", help="CSV or JSON with part, reference, and inspection or none (see docs)")
+    parser.add_argument("--part-of", type=pattern, metavar="REGEX", help="its group names the part in a file name or part_id")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write one HTML page, nothing outside it is loaded")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -50,12 +52,42 @@ def _study(arguments: argparse.Namespace) -> tuple[Study, str]:
     from edge_inspect.field.msa.agreement import agreement
     from edge_inspect.field.msa.presentations import presentations_from_table
 
+    if (arguments.since is None) is not (arguments.parts is None):
+        raise ConfigError("--since TIME and --parts LIST go together: the station's records, and which of them are of which part")
     pictures = (arguments.good, arguments.bad)
+    if arguments.since is not None:
+        if arguments.table is not None or pictures != (None, None):
+            raise ConfigError("--since: the verdicts are the station's; leave TABLE, --good and --bad out")
+        return _recorded(arguments)
     if (arguments.table is None) == (pictures == (None, None)) or (arguments.table is None and None in pictures):
-        raise ConfigError("from which verdicts? Give a TABLE (CSV or JSON), or both --good DIR and --bad DIR")
+        raise ConfigError("from which verdicts? Give a TABLE (CSV or JSON), both --good DIR and --bad DIR, or --since TIME --parts LIST")
     if arguments.table is not None:
         return agreement(presentations_from_table(arguments.table)), f"verdicts of {arguments.table.name}"
     return _shown(arguments)
+
+
+def _recorded(arguments: argparse.Namespace) -> tuple[Study, str]:
+    from datetime import datetime, timezone
+
+    from edge_inspect.cli.calibrating import place_from
+    from edge_inspect.config import load_recipe
+    from edge_inspect.datatypes import Verdict
+    from edge_inspect.field.archive import output_path
+    from edge_inspect.field.calibration.sources import duration
+    from edge_inspect.field.msa.agreement import agreement
+    from edge_inspect.field.msa.presentations import presentations_from_archive
+    from edge_inspect.outputs.database import inspections_since
+
+    place = place_from(arguments)
+    if place.station is None:
+        raise ConfigError("--since: a recipe has no records; give --station FILE")
+    part = load_recipe(place.recipe).part
+    moment = datetime.now(timezone.utc) - duration(arguments.since)
+    database = output_path(place.station, place.base, "database")
+    kept = inspections_since(database, moment, verdicts=[verdict.value for verdict in Verdict])
+    records = [record for record in kept if record["recipe"] == part]
+    found, told = presentations_from_archive(records, arguments.parts, arguments.part_of)
+    return agreement(found, told=told), f"records of station {place.station.name} of {part} since {local(moment)}"
 
 
 def _shown(arguments: argparse.Namespace) -> tuple[Study, str]:

@@ -29,9 +29,22 @@ def run(arguments: argparse.Namespace) -> int:
     found = replay(arguments.station, arguments.sequence)
     if arguments.json:
         now = {"verdict": found.verdict, "reason": found.reason, "score": found.score}
-        print(json.dumps({"same": found.same, "then": found.then, "now": now, "changed": found.changed, "picture": str(found.picture)}))
+        print(
+            json.dumps(
+                {
+                    "same": found.same,
+                    "then": found.then,
+                    "now": now,
+                    "changed": found.changed,
+                    "at_the_gate": found.at_the_gate,
+                    "picture": str(found.picture),
+                }
+            )
+        )
     else:
         print(f"then  {found.then['verdict']:5} score {found.then['score']}: {found.then['reason']}")
         print(f"now   {found.verdict:5} score {found.score}: {found.reason}")
+        if found.at_the_gate:
+            print(f"      {found.at_the_gate}")
         print("the same" if found.same else "NOT the same" + ("; " + "; ".join(found.changed) if found.changed else ""))
     return 0 if found.same else 1

@@ -5,12 +5,18 @@ from __future__ import annotations
 import argparse
 import re
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from edge_inspect.errors import ConfigError
 
 HIGHEST = 3
 """How many of the highest good scores are named."""
+
+
+def local(moment: datetime) -> str:
+    """A moment by the clock on the wall, as every person reads it here; JSON has it in UTC."""
+    return f"{moment.astimezone():%Y-%m-%d %H:%M}"
 
 
 def positive(text: str) -> int:

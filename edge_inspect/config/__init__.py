@@ -3,6 +3,7 @@
 All mistakes of a file are reported at once, each with file, line, key, value and what to write instead.
 """
 
+from edge_inspect.config.gate import Bias, Drive, Encoder, Gate, GateOutput, LineName, PartSensor
 from edge_inspect.config.mistakes import explained, first_mistake, shortened
 from edge_inspect.config.reading import Written, read_written
 from edge_inspect.config.recipe import (
@@ -14,15 +15,19 @@ from edge_inspect.config.recipe import (
     Point,
     Polygon,
     Recipe,
+    Rectangle,
     RegionOfInterest,
     RegionRule,
     Tiles,
+    Zone,
     load_recipe,
 )
 from edge_inspect.config.station import (
     DEFAULT_RUNTIME,
+    Audit,
     Background,
     CameraBlock,
+    ChallengeRule,
     Isolation,
     Metrics,
     OutputBlock,
@@ -34,26 +39,37 @@ from edge_inspect.config.station import (
 
 __all__ = [
     "DEFAULT_RUNTIME",
+    "Audit",
     "Background",
+    "Bias",
     "CameraBlock",
+    "ChallengeRule",
     "DecisionRule",
+    "Drive",
+    "Encoder",
     "FrameSize",
+    "Gate",
+    "GateOutput",
     "Isolation",
+    "LineName",
     "Locator",
     "Masks",
     "Metrics",
     "OutputBlock",
     "PartBackground",
+    "PartSensor",
     "PluginBlock",
     "Point",
     "Polygon",
     "Recipe",
+    "Rectangle",
     "RegionOfInterest",
     "RegionRule",
     "Station",
     "Tiles",
     "WireBlock",
     "Written",
+    "Zone",
     "explained",
     "first_mistake",
     "load_recipe",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -34,7 +34,8 @@ class Locator(Written):
 
     `background` says whether the part is darker (`light`) or lighter (`dark`) than what it lies on. `width` and `height` are what
     the network sees about the part's middle, along and across its axis, in frame pixels: the scale is fixed by them. Where `ends`
-    differ, the wider one comes to lie on the left.
+    differ, the wider one comes to lie on the left. `even_light` takes shadows off the background before the part is looked for; they
+    stay in what the network sees.
     """
 
     kind: Literal["principal_axis"]
@@ -42,6 +43,12 @@ class Locator(Written):
     width: float = Field(gt=0)
     height: float = Field(gt=0)
     ends: Literal["differ", "alike"] = "differ"
+    even_light: bool = False
+
+    @property
+    def moves_scores(self) -> dict[str, Any]:
+        """All of it, for hashes and comparisons; without `even_light` it is what it was before there was one."""
+        return self.model_dump(mode="json", exclude=None if self.even_light else {"even_light"})
 
 
 class Masks(Written):
@@ -69,6 +76,44 @@ class RegionRule(Written):
     min_area_mm2: float | None = Field(default=None, ge=0)
     min_peak: float | None = None
     max_count: int = Field(default=0, ge=0)
+
+
+class Rectangle(Written):
+    """Left, top, width and height [px]."""
+
+    left: float
+    top: float
+    width: float = Field(gt=0)
+    height: float = Field(gt=0)
+
+    @property
+    def as_tuple(self) -> tuple[float, float, float, float]:
+        """Left, top, width, height."""
+        return self.left, self.top, self.width, self.height
+
+
+class Zone(Written):
+    """A place with limits of its own: a border, a label, a weld.
+
+    Its cells count for regions by its own threshold, and not for the image score.
+
+    `pixels` says whose they are: the frame's, or the network's image (for parts that a locator turns: the zone lies still on the part).
+    What is not given of `min_area_px`, `min_area_mm2` and `min_peak` is what `decision.regions` says.
+    """
+
+    name: str = Field(min_length=1, max_length=40)
+    rectangle: Rectangle | None = None
+    polygon: Polygon | None = None
+    pixels: Literal["frame", "network"] = "frame"
+    min_area_px: float | None = Field(default=None, ge=0)
+    min_area_mm2: float | None = Field(default=None, ge=0)
+    min_peak: float | None = None
+
+    @model_validator(mode="after")
+    def _has_one_outline(self) -> Zone:
+        if (self.rectangle is None) is (self.polygon is None):
+            raise ValueError("give rectangle: {left: ..., top: ..., width: ..., height: ...}, or polygon: [[x, y], ...]")
+        return self
 
 
 class DecisionRule(Written):
@@ -103,7 +148,11 @@ class Tiles(Written):
 
 
 class Recipe(Written):
-    """How one kind of part is inspected. Paths are relative to the recipe's folder."""
+    """How one kind of part is inspected. Paths are relative to the recipe's folder.
+
+    `despeckle` takes black and white specks out of a frame that has many of them, before anything else looks at it. `reference_patch` is a
+    place of the frame [px] that shows the same with every part, such as a spot of the fixture: the guard watches light and camera by it.
+    """
 
     part: str = Field(min_length=1, max_length=80)
     engine: Path
@@ -112,8 +161,11 @@ class Recipe(Written):
     region_of_interest: RegionOfInterest | None = None
     locator: Locator | None = None
     tiles: Tiles | None = None
+    despeckle: bool = False
     mm_per_px: float | None = Field(default=None, gt=0)
     masks: Masks = Masks()
+    zones: tuple[Zone, ...] = Field(default=(), max_length=100)
+    reference_patch: Rectangle | None = None
     decision: DecisionRule = DecisionRule()
 
     @model_validator(mode="after")
@@ -121,6 +173,23 @@ class Recipe(Written):
         rule = self.decision.regions
         if rule is not None and rule.min_area_mm2 is not None and self.mm_per_px is None:
             raise ValueError("decision.regions.min_area_mm2 needs mm_per_px: give the scale, or use min_area_px")
+        if self.mm_per_px is None and any(zone.min_area_mm2 is not None for zone in self.zones):
+            raise ValueError("zones: min_area_mm2 needs mm_per_px: give the scale, or use min_area_px")
+        return self
+
+    @model_validator(mode="after")
+    def _zones_decide_and_lie_still(self) -> Recipe:
+        if len({zone.name for zone in self.zones}) < len(self.zones):
+            raise ValueError("zones: two have the same name; records and thresholds tell them apart by it")
+        if self.zones and self.decision.regions is None:
+            raise ValueError("zones: only regions are found in them; add decision: {regions: {}}")
+        if self.locator is not None and any(zone.pixels == "frame" for zone in self.zones):
+            raise ValueError(
+                "zones lie still in the frame, but with a locator the part does not; give them in pixels of the network's image: "
+                "pixels: network"
+            )
+        if self.tiles is not None and any(zone.pixels == "network" for zone in self.zones):
+            raise ValueError("zones: with tiles there is no one network image; give them in pixels of the frame")
         return self
 
     @model_validator(mode="after")
@@ -144,20 +213,36 @@ class Recipe(Written):
     def sha256(self) -> str:
         """Hash of everything in the recipe that moves a score; a threshold is bound to it.
 
-        Without a locator or tiles it is what it was before there were any, so that thresholds on devices stay valid. A PNG mask
-        counts by its content, not by its place, so that a project folder may move.
+        Without a locator, tiles or `despeckle` it is what it was before there were any, so that thresholds on devices stay valid. A PNG
+        mask counts by its content, not by its place, so that a project folder may move.
 
         Raises:
             ConfigError: the PNG mask cannot be read.
         """
         moves_scores = self.model_dump(mode="json", include={"frame", "region_of_interest", "masks"})
         if self.locator is not None:
-            moves_scores["locator"] = self.locator.model_dump(mode="json")
+            moves_scores["locator"] = self.locator.moves_scores
         if self.tiles is not None:
             moves_scores["tiles"] = self.tiles.model_dump(mode="json")
+        if self.zones:
+            where = {"name", "rectangle", "polygon", "pixels"}
+            moves_scores["zones"] = [zone.model_dump(mode="json", include=where) for zone in self.zones]
+        if self.despeckle:
+            moves_scores["despeckle"] = True
         if self.masks.png is not None:
             moves_scores["masks"]["png"] = hashlib.sha256(read_bytes(self.masks.png)).hexdigest()
         return hashlib.sha256(json.dumps(moves_scores, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def whole_sha256(self) -> str:
+        """Hash of everything in the recipe but the place of its files: what moves a score, and how a verdict is made of it.
+
+        Raises:
+            ConfigError: the PNG mask cannot be read.
+        """
+        later = {"reference_patch"} if self.reference_patch is None else set()  # a recipe without it has the hash that it always had
+        whole = self.model_dump(mode="json", exclude={"engine", "masks", *later}) | {"moves_scores": self.sha256}
+        return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
 def load_recipe(path: Path) -> Recipe:

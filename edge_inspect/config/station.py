@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from datetime import time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
+from edge_inspect.config.gate import Gate
 from edge_inspect.config.reading import Written, WrittenFile, read_written
 
 DEFAULT_RUNTIME = "openvino" if platform.machine() in {"x86_64", "AMD64"} else "onnx"
@@ -71,6 +73,7 @@ class Background(Written):
     """Put the output behind a bounded queue and a thread of its own."""
 
     queue: int = Field(default=32, ge=1, le=10_000)
+    queue_mb: float = Field(default=64.0, gt=0, le=100_000)
 
 
 class OutputBlock(PluginBlock):
@@ -85,11 +88,48 @@ class WireBlock(PluginBlock):
     may_change_job: bool = False
 
 
+def _time_of_day(value: object) -> object:
+    """`06:00`; YAML takes an unquoted 14:00 for a number of minutes."""
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 24 * 60:
+        return time(value // 60, value % 60)
+    try:
+        return time.fromisoformat(value) if isinstance(value, str) and len(value) == len("06:00") else value
+    except ValueError:
+        return value
+
+
+class ChallengeRule(Written):
+    """When golden parts must have had their expected verdicts, or the station is not Ready.
+
+    Attributes:
+        every_h: a passed challenge counts for so long [h].
+        at: or until the next of these times of day, in the time zone of this machine; one made half an hour before is that shift's.
+        live: parts before the station's own camera count only, not stored pictures.
+    """
+
+    every_h: float | None = Field(default=None, gt=0, le=168)
+    at: tuple[Annotated[time, BeforeValidator(_time_of_day)], ...] = ()
+    live: bool = False
+
+    @model_validator(mode="after")
+    def _by_hours_or_by_shifts(self) -> ChallengeRule:
+        if (self.every_h is None) is not bool(self.at):
+            raise ValueError('give every_h (as every_h: 8), or the times at which shifts begin (as at: ["06:00", "14:00", "22:00"])')
+        return self
+
+
 class Metrics(Written):
     """Where Prometheus may ask."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=9464, ge=1, le=65_535)
+
+
+class Audit(Written):
+    """How much of the audit record is kept, in `data`/audit: a file is full at `rotate_mb` [MB], the newest `keep` files stay."""
+
+    rotate_mb: float = Field(default=5.0, gt=0, le=1000)
+    keep: int = Field(default=40, ge=2, le=100_000)
 
 
 class Station(Written):
@@ -106,9 +146,12 @@ class Station(Written):
     public_key: Path | None = None
     deadline_ms: PositiveMs
     guard: bool = False
+    challenge: ChallengeRule | None = None
     data: Path = Path("data")
     metrics: Metrics | None = None
+    audit: Audit = Audit()
     jobs: dict[Annotated[int, Field(ge=0, le=999)], Path] = {}
+    gate: Gate | None = None
 
     @field_validator("camera", "runtime", mode="before")
     @classmethod

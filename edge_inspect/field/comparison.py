@@ -105,6 +105,17 @@ def compare_reports(first: Mapping[str, Any], second: Mapping[str, Any]) -> list
     return [_compared(old, new, same, notes) for old, new in pairs]
 
 
+def compare_turns(what: str, before: Rounds, after: Rounds) -> Ratio:
+    """The medians of two works that one program timed in turns: a busy neighbour hits both, so no yardstick is needed.
+
+    Args:
+        what: named in the ratio.
+        before: times of each round of the first work, in any unit.
+        after: of the second one, in the same.
+    """
+    return _ratio(what, _Rounds.in_turns(before), _Rounds.in_turns(after), 50, same_machine=False)
+
+
 def slower_rows(comparisons: Sequence[Comparison], *, tolerance: float) -> list[str]:
     """Sentences for what became slower by more than `tolerance` (0.05 is 5 %), beyond what noise explains."""
     return [
@@ -140,6 +151,10 @@ class _Rounds:
     def of(cls, row: Row, what: str) -> _Rounds:
         rounds: Rounds = row["rounds_ms"][what]
         return cls(values=[np.asarray(values, np.float64) for values in rounds], yardstick=np.asarray(row["yardstick_ms"], np.float64))
+
+    @classmethod
+    def in_turns(cls, rounds: Rounds) -> _Rounds:
+        return cls(values=[np.asarray(values, np.float64) for values in rounds], yardstick=np.ones(len(rounds)))
 
     def drawn(self, rank: int, random: np.random.Generator) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """A rank of the values and the median of the yardstick, each of `DRAWS` draws of rounds with replacement."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import platform
-import shutil
-import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from edge_inspect.field.nvidia import gpu_facts
-from edge_inspect.service.machine import processor
+from edge_inspect.service.machine import power_mode, processor
 
 PACKAGES = ("edge-inspect", "numpy", "opencv-python-headless", "openvino", "onnxruntime", "tensorrt", "tensorrt-rtx")
 _PROC = Path("/proc")
@@ -36,7 +34,7 @@ def device_facts(*, proc: Path = _PROC, cpus: Path = _SYS, thermal: Path = _THER
         "clock_mhz": _line(proc / "cpuinfo", "cpu MHz") or _mhz(cpus / "cpu0/cpufreq/scaling_cur_freq"),
         "clock_max_mhz": _mhz(cpus / "cpu0/cpufreq/scaling_max_freq"),
         "governor": _text(cpus / "cpu0/cpufreq/scaling_governor"),
-        "power_mode": _power_mode(),
+        "power_mode": power_mode(),
         "temperature_c": _hottest_c(thermal),
         "gpu": gpu_facts(),
         "nvidia_driver": _text(proc / "driver/nvidia/version"),
@@ -63,18 +61,6 @@ def child_processes() -> tuple[int, ...]:
     """Ids of the processes that this one has started and that run, such as TensorRT's worker."""
     lists = [_text(path) or "" for path in _PROC.glob("self/task/*/children")]
     return tuple(int(word) for text in lists for word in text.split())
-
-
-def _power_mode() -> str | None:
-    """A Jetson's power mode, as `nvpmodel -q` tells it."""
-    program = shutil.which("nvpmodel")
-    if program is None:
-        return None
-    try:
-        said = subprocess.run([program, "-q"], capture_output=True, text=True, check=True, timeout=5)  # noqa: S603 - found on the path
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return " ".join(said.stdout.split()) or None
 
 
 def _hottest_c(thermal: Path) -> float | None:

@@ -14,13 +14,16 @@ from types import TracebackType
 
 from edge_inspect.datatypes import Verdict
 from edge_inspect.errors import PlcError
-from edge_inspect.field.plc_ledger import Answer, Ledger, Values, answer_from_status, percentiles
+from edge_inspect.field.pace import at_intervals
+from edge_inspect.field.plc_ledger import Answer, Ledger, Values, acquisitions_between, answer_from_status, percentiles
 from edge_inspect.field.plc_lines import ModbusLine, PlcLine
 from edge_inspect.plc.signals import Control
 
 SCAN_S = 0.001
 SLOW_SCAN_S = 0.1
 AWAY_S = 0.05
+SETTLED_S = 0.1
+FOLLOWED = 256
 __all__ = ["Answer", "FakePlc", "Ledger", "Misbehaviour"]
 
 
@@ -39,6 +42,7 @@ class FakePlc:
 
     Attributes:
         answers: every result it asked for, as they came.
+        counted: the acquisition of every trigger that the station has counted.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class FakePlc:
         misbehave: frozenset[Misbehaviour] = frozenset(),
         answer_timeout_s: float = 5.0,
         line: PlcLine | None = None,
+        follows: bool = False,
     ) -> None:
         """Nothing is connected yet.
 
@@ -60,16 +65,19 @@ class FakePlc:
             misbehave: what to do wrong.
             answer_timeout_s: longest wait for Ready, and for a result [s].
             line: another way to the station than as its Modbus client; host, port and unit then mean nothing.
+            follows: it triggers nothing and takes the results of parts that the camera sees by itself.
         """
         self._line = ModbusLine(host, port, unit) if line is None else line
         self._misbehave = misbehave
         self._answer_timeout_s = answer_timeout_s
+        self._follows = follows
         self._control = Control()
         self._asked_at: dict[int, float] = {}
         self._answered: set[int] = set()
         self._raised_at: float | None = None
         self._newest = self._shown = 0
         self._cycles = self._triggers = self._doubled = self._unasked = self._overrun_before = 0
+        self.counted: list[int] = []
         self._is_left = False
         self.answers: list[Answer] = []
 
@@ -99,6 +107,14 @@ class FakePlc:
         Raises:
             PlcError: the station did not get ready or did not answer in time, or the connection broke.
         """
+        return self.finish_one(self.start_one())
+
+    def start_one(self) -> int:
+        """Wait for Ready and trigger; the acquisition that was counted.
+
+        Raises:
+            PlcError: the station did not get ready, or the connection broke.
+        """
         self._triggers += 1
         self._wait("Trigger Ready", lambda status: bool(status["trigger_ready"]))
         acquisition = self._trigger()
@@ -107,9 +123,25 @@ class FakePlc:
         if Misbehaviour.DOUBLE_TRIGGER in self._misbehave:
             self._triggers += 1
             self._trigger()
+        return acquisition
+
+    def finish_one(self, acquisition: int) -> Answer:
+        """Read and acknowledge the results of what was triggered.
+
+        Raises:
+            PlcError: the station did not answer in time, or the connection broke.
+        """
         self._wait("a result", lambda _: not self._asked_at)
         self._wait("Results Valid to fall", lambda _: not self._control.results_ack)
         return next(answer for answer in reversed(self.answers) if answer.acquisition == acquisition)
+
+    def behave(self, misbehave: frozenset[Misbehaviour]) -> None:
+        """Do this wrong from the next part on."""
+        self._misbehave = misbehave
+
+    def hang_up(self) -> None:
+        """Cut the connection; the next call makes a new one."""
+        self._line.hang_up()
 
     def drive(
         self,
@@ -127,11 +159,8 @@ class FakePlc:
             each: called with the answer of each part, None for one that got none.
             choose: called before each part for what to do wrong with it; None always does what was said at the start.
         """
-        due = time.monotonic()
-        for _ in range(parts):
-            time.sleep(max(0.0, due - time.monotonic()))
-            due = max(due, time.monotonic()) + interval_s
-            self._misbehave = self._misbehave if choose is None else choose()
+        for _ in at_intervals(parts, interval_s):
+            self.behave(self._misbehave if choose is None else choose())
             self._cycles += 1
             each(self._try_one())
         return self.ledger()
@@ -142,10 +171,44 @@ class FakePlc:
         Raises:
             PlcError: no answer in time, or the connection broke.
         """
-        self._write(replace(self._control, job=job, execute_command=True))
-        status = self._wait("the job change", lambda status: bool(status["command_completed"] or status["command_failed"]))
+        self.ask_for_job(job)
+        status = self._wait("the job change", _is_answered)
         self._write(replace(self._control, execute_command=False))
         return bool(status["command_completed"])
+
+    def ask_for_job(self, job: int) -> None:
+        """Ask for another job and go on with parts; `job_is_answered` ends it.
+
+        Raises:
+            PlcError: the connection broke.
+        """
+        self._write(replace(self._control, job=job, execute_command=True))
+
+    def job_is_answered(self) -> bool:
+        """Whether nothing is asked for any more, after one look.
+
+        Raises:
+            PlcError: the connection broke.
+        """
+        if self._control.execute_command and _is_answered(self.status()):
+            self._write(replace(self._control, execute_command=False))
+        return not self._control.execute_command
+
+    def settle(self) -> None:
+        """After a part that went wrong: lower the trigger, and take every result that is still to come.
+
+        What an old connection still had in its pipe may be read after the first write of the new one: the second one counts. A
+        trigger that the station has not counted by then was none.
+
+        Raises:
+            PlcError: a result did not come in time, or the connection broke.
+        """
+        for _ in range(2):
+            self._write(replace(self._control, trigger=False))
+            self.status()
+            time.sleep(SETTLED_S)
+        self._wait("the results that are owed", lambda status: not (self._owed or status["waiting"] or self._control.results_ack))
+        self._raised_at = None
 
     def clear_error(self) -> None:
         """Clear error, missed and overrun bits.
@@ -222,10 +285,31 @@ class FakePlc:
 
     def _note_acquisition(self, status: Values) -> None:
         """Trigger Ack or Missed Acquisition: either way the trigger has a number of its own."""
-        if self._raised_at is not None and status["acquisition_id"] != self._newest:
-            self._newest = int(status["acquisition_id"])
-            self._asked_at[self._newest], self._raised_at = self._raised_at, None
-            self._answered.discard(self._newest)
+        newest = int(status["acquisition_id"])
+        if self._follows and newest != self._newest:
+            for acquisition in acquisitions_between(self._newest, newest):
+                self._note_counted(acquisition, time.perf_counter())
+            self._newest = newest
+        elif self._raised_at is not None and newest != self._newest:
+            self._note_counted(newest, self._raised_at)
+            self._newest, self._raised_at = newest, None
+
+    @property
+    def raised(self) -> bool:
+        """Whether a trigger stands that the station has not been seen to count."""
+        return self._raised_at is not None
+
+    @property
+    def _owed(self) -> bool:
+        """A follower is owed what waits, not what was thrown away."""
+        return bool(self._asked_at) and not self._follows
+
+    def _note_counted(self, acquisition: int, asked_at: float) -> None:
+        self.counted.append(acquisition)
+        self._asked_at[acquisition] = asked_at
+        self._answered.discard(acquisition)
+        if self._follows and len(self._asked_at) > FOLLOWED:  # the station has thrown their results away
+            self._asked_at.pop(next(iter(self._asked_at)))
 
     def _note_result(self, status: Values) -> None:
         self._shown = int(status["inspection_id"])
@@ -248,7 +332,7 @@ class FakePlc:
         status = self._read()
         self._shown = 0 if buffered else int(status["inspection_id"])
         self._unasked = 0
-        self._overrun_before = int(status["overrun"])
+        self._overrun_before = 0 if self._follows else int(status["overrun"])
 
     def _overrun_since(self) -> int:
         try:
@@ -275,3 +359,7 @@ class FakePlc:
     def _write(self, control: Control) -> None:
         self._control = control
         self._line.write(control)
+
+
+def _is_answered(status: Values) -> bool:
+    return bool(status["command_completed"] or status["command_failed"])

@@ -89,7 +89,8 @@ def measure_line(
     done = Event()
     camera = _Frames(frames, WARM_UP_PARTS + count, rate_per_s, done)
     with (
-        tempfile.TemporaryDirectory(prefix="edge-inspect-line-") as folder,
+        # a picture that is still being packed then may write into it while it goes
+        tempfile.TemporaryDirectory(prefix="edge-inspect-line-", ignore_cleanup_errors=True) as folder,
         _opened(settings, base, Path(folder), camera) as (station, watch),
     ):
         station.run(done)
@@ -211,4 +212,5 @@ def _open(block: OutputBlock, station: str, stack: ExitStack) -> Output:
     if block.background is None:
         output: Output = stack.enter_context(opened)
         return output
-    return stack.enter_context(run_in_background(opened, queue=block.background.queue, name=block.kind))
+    behind = block.background
+    return stack.enter_context(run_in_background(opened, queue=behind.queue, queue_mb=behind.queue_mb, name=block.kind))

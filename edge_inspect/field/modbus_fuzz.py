@@ -7,9 +7,9 @@ import socket
 import struct
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from pymodbus.client import ModbusTcpClient
@@ -18,6 +18,8 @@ from edge_inspect.plc.modbus import ModbusPlc, open_modbus
 from edge_inspect.plc.registers import STATUS_COUNT, STATUS_START, decode_status
 
 PER_CONNECTION = 50
+ANSWER_WITHIN_S = 0.005
+"""A request with a wrong length gets no answer until what it promised has come: what is sent next is taken for its rest [s]."""
 LOOK_EVERY = 1000
 FUNCTIONS = (1, 2, 3, 4, 5, 6, 7, 8, 11, 15, 16, 17, 20, 21, 22, 23, 24, 43, 0, 127, 128, 255)
 ADDRESSES = (0, 1, 2, 3, 47, 48, 99, 100, 106, 131, 132, 1600, 65_535)
@@ -30,6 +32,8 @@ class Fuzzed:
     Attributes:
         requests: how many were sent.
         connections: over how many connections.
+        answered: how many got an answer, a refusal included.
+        cut: how many cost their connection.
         refused_to_answer: looks of an honest client that got no sound answer; must be 0.
         files_more: file descriptors of this process at the end beyond those at the first look.
         alive: the server's thread still serves.
@@ -37,6 +41,8 @@ class Fuzzed:
 
     requests: int
     connections: int
+    answered: int
+    cut: int
     refused_to_answer: int
     files_more: int
     alive: bool
@@ -64,6 +70,40 @@ def mutated(chance: random.Random) -> bytes:
     return bytes(packet[: chance.randrange(1, len(packet))] if chance.random() < 0.1 else packet)
 
 
+@dataclass(slots=True)
+class Thrown:
+    """What was thrown so far."""
+
+    requests: int = 0
+    connections: int = 0
+    answered: int = 0
+    cut: int = 0
+
+    def throw(self, port: int, packets: list[bytes]) -> None:
+        """Send them one after another, over a new connection wherever one was cut."""
+        left = deque(packets)
+        while left:
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
+                peer.settimeout(ANSWER_WITHIN_S)
+                self.connections += 1
+                while left and self._send(peer, left.popleft()):
+                    pass
+
+    def _send(self, peer: socket.socket, packet: bytes) -> bool:
+        """Whether the connection is still there after it."""
+        self.requests += 1
+        try:
+            peer.sendall(packet)
+            is_there = bool(peer.recv(1024))
+        except TimeoutError:
+            return True
+        except OSError:
+            is_there = False
+        self.answered += is_there
+        self.cut += not is_there
+        return is_there
+
+
 def fuzz(requests: int, *, seed: int = 0, each: Callable[[int], None] = lambda _: None) -> Fuzzed:
     """Open a server, throw `requests` at it over many connections, and look at it as an honest client all the while.
 
@@ -73,17 +113,17 @@ def fuzz(requests: int, *, seed: int = 0, each: Callable[[int], None] = lambda _
         each: called with the number of requests after every connection.
     """
     chance = random.Random(seed)  # noqa: S311 - repeatable on purpose
-    sent = connections = silent = 0
+    silent = 0
     files = -1
+    thrown = Thrown()
     with open_modbus(deadline_ms=1000, port=0, connections=100) as plc:
         stop = threading.Event()
         station = threading.Thread(target=_work, args=(plc, stop))
         station.start()
-        while sent < requests:
-            count = min(PER_CONNECTION, requests - sent)
-            _throw(plc.bound_port, [mutated(chance) for _ in range(count)])
-            sent, connections = sent + count, connections + 1
-            if sent % LOOK_EVERY < PER_CONNECTION:
+        while thrown.requests < requests:
+            count = min(PER_CONNECTION, requests - thrown.requests)
+            thrown.throw(plc.bound_port, [mutated(chance) for _ in range(count)])
+            if thrown.requests % LOOK_EVERY < PER_CONNECTION:
                 silent += not _answers(plc.bound_port)
                 files = _files() if files < 0 else files
             each(count)
@@ -91,7 +131,7 @@ def fuzz(requests: int, *, seed: int = 0, each: Callable[[int], None] = lambda _
         more, alive = _files() - files, plc.is_open
         stop.set()
         station.join()
-    return Fuzzed(requests=sent, connections=connections, refused_to_answer=silent, files_more=more, alive=alive)
+    return Fuzzed(**asdict(thrown), refused_to_answer=silent, files_more=more, alive=alive)
 
 
 def _work(plc: ModbusPlc, stop: threading.Event) -> None:
@@ -101,15 +141,6 @@ def _work(plc: ModbusPlc, stop: threading.Event) -> None:
         request = plc.poll(0.05)
         if request is not None and request.job:
             plc.answer(request, job=0, error="")
-
-
-def _throw(port: int, packets: list[bytes]) -> None:
-    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5) as peer:
-        peer.settimeout(0.001)
-        for packet in packets:
-            peer.sendall(packet)
-            with suppress(TimeoutError):
-                peer.recv(1024)
 
 
 def _answers(port: int) -> bool:

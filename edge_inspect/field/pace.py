@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -33,6 +33,15 @@ class Paced:
     exposure_to_verdict_ms: Spread
     wait_ms: Spread
     jitter_ms: float
+
+
+def at_intervals(count: int, interval_s: float) -> Iterator[int]:
+    """Counts from 0, each when it is due, `interval_s` [s] after the one before or as soon as whoever asks comes back; never in a burst."""
+    due = time.monotonic()
+    for number in range(count):
+        time.sleep(max(0.0, due - time.monotonic()))
+        due = max(due, time.monotonic()) + interval_s
+        yield number
 
 
 def keep_pace(inspect: Callable[[Frame], object], frames: Sequence[Frame], count: int, *, rate_per_s: float, deadline_ms: float) -> Paced:

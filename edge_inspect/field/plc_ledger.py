@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from edge_inspect.datatypes import Verdict
+from edge_inspect.plc.handshake import LAST_ACQUISITION
 from edge_inspect.plc.signals import RESULT_CODE, Trouble
 
 VERDICT_OF_CODE = {code: verdict for verdict, code in RESULT_CODE.items()}
@@ -61,7 +62,9 @@ class Ledger:
         overrun: results that the station says it threw away, since this PLC connected.
         latency_ms: p50, p95 and p99 from trigger to result [ms]; None without a result.
         swapped: results that are not those of their part; None where nobody knows what they should be.
+        repeated: copies of a result that the wire may deliver more than once; None where it may not.
         recovered_s: longest time from the death of the station until it had given a result again [s]; None where it did not die.
+        refused: triggers that the station refused to take, and that are none; None on a wire that counts each as missed instead.
     """
 
     cycles: int
@@ -76,6 +79,8 @@ class Ledger:
     latency_ms: dict[str, float] | None
     swapped: int | None = None
     recovered_s: float | None = None
+    repeated: int | None = None
+    refused: int | None = None
 
     @property
     def clean(self) -> bool:
@@ -104,3 +109,18 @@ def percentiles(values: Sequence[float]) -> dict[str, float] | None:
     if not values:
         return None
     return {f"p{share}": float(np.percentile(values, share)) for share in (50, 95, 99)}
+
+
+def acquisitions_between(before: int, newest: int) -> Sequence[int]:
+    """The acquisitions counted after `before` up to `newest`; the count goes from 65535 on to 1, and 0 is none yet."""
+    return [(before + step - 1) % LAST_ACQUISITION + 1 for step in range(1, (newest - before) % LAST_ACQUISITION + 1)]
+
+
+def counted_on(acquisitions: Sequence[int]) -> Sequence[int]:
+    """The same acquisitions counted on beyond 65535: neighbours are taken for less than half a round apart."""
+    counted: list[int] = []
+    for acquisition in acquisitions:
+        before = counted[-1] if counted else acquisition
+        half = LAST_ACQUISITION // 2
+        counted.append(before + (acquisition - before + half) % LAST_ACQUISITION - half)
+    return counted

@@ -6,23 +6,29 @@ counted as recovery. A part that is in the station when it dies has no result, o
 
 from __future__ import annotations
 
+import json
 import random
-import socket
+import secrets
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import TracebackType
+from typing import IO, Protocol, cast
 
 from edge_inspect.errors import PlcError
 from edge_inspect.field.fake_plc import FakePlc, Misbehaviour
+from edge_inspect.field.mosquitto import Mosquitto, free_port
 from edge_inspect.field.plc_ledger import Answer, Ledger
 from edge_inspect.field.plc_lines import MemoryLine
-from edge_inspect.field.rule_station import is_swapped
+from edge_inspect.field.rule_station import JOBS, TOPIC, is_swapped
 
-WIRES = ("modbus", "modbus-client")
-START_WITHIN_S = 20.0
+USER = "plc"
+START_WITHIN_S = 60.0
 AGAIN_S = 0.02
 WRONG_SHARE = 0.3
 """Share of the parts with which something is done wrong."""
@@ -49,11 +55,27 @@ class Plan:
     timeout_s: float = 5.0
 
 
+class TrialPlc(Protocol):
+    """Who is at the other end of the wire in a trial.
+
+    Attributes:
+        answers: every result it got, as they came.
+    """
+
+    answers: list[Answer]
+
+    def drive(self, parts: int, *, each: Callable[[Answer | None], None], choose: Callable[[], frozenset[Misbehaviour]]) -> Ledger:
+        """Have so many parts inspected; `choose` says before each what to do wrong with it."""
+
+    def start_anew(self) -> None:
+        """The station was started again and counts from 1; raises PlcError while it does not answer."""
+
+
 class RuleStation:
     """The station's process; a context manager."""
 
-    def __init__(self, wire: str, port: int) -> None:
-        self._command = [sys.executable, "-m", "edge_inspect.field.rule_station", wire, str(port)]
+    def __init__(self, wire: str, port: int, **options: str) -> None:
+        self._command = [sys.executable, "-m", "edge_inspect.field.rule_station", wire, str(port), json.dumps(options)]
         self._start()
 
     def __enter__(self) -> RuleStation:
@@ -73,9 +95,23 @@ class RuleStation:
         self._kill()
         self._start()
 
+    def next_part(self) -> int:
+        """Have one part inspected on a wire without triggers; its acquisition.
+
+        Raises:
+            PlcError: the station has ended.
+        """
+        try:
+            self._stdin.write("part\n")
+            self._stdin.flush()
+            return int(self._stdout.readline())
+        except (OSError, ValueError) as error:
+            raise PlcError(f"fake PLC: the station it has started has ended: {error}; see what it said") from error
+
     def _start(self) -> None:
-        self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
-        if self._process.stdout is None or self._process.stdout.readline() != "ready\n":
+        self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own program
+        self._stdin, self._stdout = cast("IO[str]", self._process.stdin), cast("IO[str]", self._process.stdout)
+        if self._stdout.readline() != "ready\n":
             raise PlcError("fake PLC: the station it has started did not get ready; see what it said")
 
     def _kill(self) -> None:
@@ -89,16 +125,76 @@ def run_trial(plan: Plan, *, each: Callable[[], None] = lambda: None) -> Ledger:
     Raises:
         PlcError: the station does not start or does not answer at first.
     """
-    line = MemoryLine() if plan.wire == "modbus-client" else None
-    port = _free_port() if line is None else line.port
-    with RuleStation(plan.wire, port) as station, FakePlc(port=port, line=line, answer_timeout_s=plan.timeout_s) as plc:
+    with _OPENERS[plan.wire](plan) as (plc, station):
         return Trial(plan, plc, station, each).run()
+
+
+@contextmanager
+def _modbus(plan: Plan) -> Iterator[tuple[TrialPlc, RuleStation]]:
+    port = free_port()
+    with RuleStation(plan.wire, port) as station, FakePlc(port=port, answer_timeout_s=plan.timeout_s) as plc:
+        yield plc, station
+
+
+@contextmanager
+def _modbus_client(plan: Plan) -> Iterator[tuple[TrialPlc, RuleStation]]:
+    line = MemoryLine()
+    with RuleStation(plan.wire, line.port) as station, FakePlc(line=line, answer_timeout_s=plan.timeout_s) as plc:
+        yield plc, station
+
+
+@contextmanager
+def _mqtt(plan: Plan) -> Iterator[tuple[TrialPlc, RuleStation]]:
+    from edge_inspect.field.mqtt_plc import FakeSubscriber
+
+    with tempfile.TemporaryDirectory() as folder, Mosquitto(Path(folder)) as broker, RuleStation(plan.wire, broker.port) as station:
+
+        def around(part: Callable[[], None]) -> None:
+            broker.kill()
+            part()
+            broker.start()
+
+        subscriber = FakeSubscriber(
+            port=broker.port, topic=TOPIC, next_part=station.next_part, around_part=around, answer_timeout_s=plan.timeout_s
+        )
+        with subscriber as plc:
+            yield plc, station
+
+
+@contextmanager
+def _opcua(plan: Plan) -> Iterator[tuple[TrialPlc, RuleStation]]:
+    from edge_inspect.field.opcua_link import Way
+    from edge_inspect.field.opcua_plc import FakeOpcUaPlc
+    from edge_inspect.plc.opcua_pki import Pki
+
+    with tempfile.TemporaryDirectory() as folder:
+        password_file = Path(folder) / "password"
+        password_file.touch(mode=0o600)
+        password_file.write_text(password := secrets.token_hex())
+        station_pki, port = Pki(Path(folder) / "station"), free_port()
+        way = Way(port=port, pki=Pki(Path(folder) / "client"), username=USER, password=password, timeout_s=plan.timeout_s)
+        station_pki.trust(way.own())
+        options = {"pki": str(station_pki.folder), "username": USER, "password_file": str(password_file)}
+        with RuleStation(plan.wire, port, **options) as station:
+            way.pki.trust(station_pki.own(names=()))
+            with FakeOpcUaPlc(way, jobs=JOBS) as plc:
+                yield plc, station
+
+
+_OPENERS: dict[str, Callable[[Plan], AbstractContextManager[tuple[TrialPlc, RuleStation]]]] = {
+    "modbus": _modbus,
+    "modbus-client": _modbus_client,
+    "mqtt": _mqtt,
+    "opcua": _opcua,
+}
+"""Each gives who is at the other end, and the station in its own process, for a plan."""
+WIRES = tuple(_OPENERS)
 
 
 class Trial:
     """One plan being carried out."""
 
-    def __init__(self, plan: Plan, plc: FakePlc, station: RuleStation, each: Callable[[], None]) -> None:
+    def __init__(self, plan: Plan, plc: TrialPlc, station: RuleStation, each: Callable[[], None]) -> None:
         self._plan, self._plc, self._station, self._each = plan, plc, station, each
         self._chance = random.Random(plan.seed)  # noqa: S311 - repeatable on purpose
         self._before: frozenset[Misbehaviour] = frozenset()
@@ -116,7 +212,7 @@ class Trial:
             self._wait_until_it_answers()
             ledger = self._drive(share, after_death=died)
         recovered_s = round(max(self._recovered_s), 3) if self._recovered_s else None
-        return replace(ledger, swapped=self._swapped, recovered_s=recovered_s)
+        return replace(ledger, swapped=self._swapped + (ledger.swapped or 0), recovered_s=recovered_s)
 
     def _drive(self, parts: int, *, after_death: float | None = None) -> Ledger:
         def note(answer: Answer | None) -> None:
@@ -149,10 +245,3 @@ class Trial:
                 if time.monotonic() > until:
                     raise
                 time.sleep(AGAIN_S)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

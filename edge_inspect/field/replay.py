@@ -16,6 +16,7 @@ from edge_inspect.field.archive import output_path
 from edge_inspect.inspector import open_inspector
 from edge_inspect.outputs.database import find_inspection
 from edge_inspect.outputs.images import find_raw
+from edge_inspect.station.gate_watch import fate_at_the_gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Replay:
         verdict, reason, score: what is found now; score in engine units.
         same: whether verdict and score are the same, to the last bit of float32.
         changed: what has changed since, in words: engine, thresholds.
+        at_the_gate: what became of the part at the reject gate where that was not simply its verdict, else "".
     """
 
     picture: Path
@@ -37,6 +39,7 @@ class Replay:
     score: float | None
     same: bool
     changed: tuple[str, ...]
+    at_the_gate: str
 
 
 def replay(station_file: Path, sequence: int) -> Replay:
@@ -59,7 +62,11 @@ def replay(station_file: Path, sequence: int) -> Replay:
     )
     with open_inspector(_recipe_of(settings, then), settings.runtime, base=base, public_key=settings.public_key) as inspector:
         finding = inspector.inspect(frame)
-        identity = {"engine_sha256": inspector.model.engine_sha256, "calibration_id": inspector.calibration_id}
+        identity = {
+            "engine_sha256": inspector.model.engine_sha256,
+            "calibration_id": inspector.calibration_id,
+            "recipe_sha256": inspector.recipe_sha256,
+        }
     return Replay(
         picture=picture,
         then=then,
@@ -67,6 +74,7 @@ def replay(station_file: Path, sequence: int) -> Replay:
         reason=finding.reason,
         score=finding.score,
         same=(finding.verdict.value, finding.score) == (then["verdict"], then["score"]),
+        at_the_gate=fate_at_the_gate(settings.data, sequence),
         changed=tuple(f"{key} was {then[key][:12]}, is {now[:12]}" for key, now in identity.items() if then[key] != now),
     )
 

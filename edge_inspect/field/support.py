@@ -22,6 +22,7 @@ from typing import Any
 import yaml
 
 from edge_inspect import __version__
+from edge_inspect.audit import AUDIT_FOLDER, last_entries, shown
 from edge_inspect.cameras.redaction import HIDDEN, redacted
 from edge_inspect.config import Station, load_station
 from edge_inspect.errors import EdgeInspectError, OutputError
@@ -30,6 +31,7 @@ from edge_inspect.outputs.history import recent
 from edge_inspect.service.live import STATUS_FILE
 
 RECORDS = 100
+ACTIONS = 1000
 LOG_LINES = 5000
 JOURNAL_S = 20
 BUNDLE_MODE = 0o600
@@ -110,11 +112,16 @@ def _hidden(value: Any) -> Any:
 
 def _take_what_the_station_names(bundle: Bundle, settings: Station, base: Path) -> None:
     bundle.take("status.json", lambda: (settings.data / STATUS_FILE).read_text("utf-8"))
+    bundle.take("audit.jsonl", lambda: _actions(settings.data / AUDIT_FOLDER))
     for count, recipe in enumerate(dict.fromkeys((settings.recipe, *settings.jobs.values()))):
         bundle.take(f"recipes/{count}/recipe.yaml", lambda recipe=recipe: without_secrets(recipe.read_text("utf-8")))  # type: ignore[misc]
         bundle.take(f"recipes/{count}/thresholds.json", lambda recipe=recipe: _thresholds(recipe).read_text("utf-8"))  # type: ignore[misc]
     for path in _databases(settings, base):
         bundle.take(f"records/{path.name}.jsonl", lambda path=path: "".join(f"{json.dumps(one)}\n" for one in recent(path, RECORDS)))  # type: ignore[misc]
+
+
+def _actions(folder: Path) -> str:
+    return "".join(f"{json.dumps(shown(entry))}\n" for entry in last_entries(folder, ACTIONS))
 
 
 def _thresholds(recipe: Path) -> Path:

@@ -15,7 +15,7 @@ import numpy as np
 from edge_inspect.config import Locator, RegionOfInterest
 from edge_inspect.datatypes import Placement, UInt8Image
 from edge_inspect.errors import PartNotLocated
-from edge_inspect.geometry.outlining import outline_part
+from edge_inspect.geometry.outlining import even_light, outline_part
 from edge_inspect.geometry.placing import Pair, Positions, frame_points, lay, place
 from edge_inspect.geometry.warping import warp
 
@@ -73,7 +73,7 @@ def locate(pixels: UInt8Image, region: RegionOfInterest | None, locator: Locator
         ConfigError: the region reaches out of the frame.
     """
     search = _search(pixels, region)
-    outline = frame_points(search, outline_part(warp(pixels, search), locator.background))
+    outline = frame_points(search, outline_part(_searched(pixels, search, locator), locator.background))
     axis = principal_axis(outline)
     _refuse_ambiguous(axis, locator)
     direction = _shown(axis, locator)
@@ -121,6 +121,13 @@ def _search(pixels: UInt8Image, region: RegionOfInterest | None) -> Placement:
     step = max(1.0, max(across, down) / SEARCHED_PX)
     width, height = max(1, round(across / step)), max(1, round(down / step))
     return place(frame_width, frame_height, region, width=width, height=height, channels=1)
+
+
+def _searched(pixels: UInt8Image, search: Placement, locator: Locator) -> UInt8Image:
+    """The grey image (h, w, 1) that the part is looked for in; a part is narrower than what the locator shows across its axis."""
+    image = warp(pixels, search)
+    step = math.hypot(search.affine[0, 0], search.affine[1, 0])
+    return even_light(image, locator.background, locator.height / step) if locator.even_light else image
 
 
 def _refuse_ambiguous(axis: Axis, locator: Locator) -> None:

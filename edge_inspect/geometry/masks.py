@@ -35,7 +35,7 @@ def searched_cells(  # noqa: PLR0917 - two sizes, in the order everybody writes 
     Raises:
         ConfigError: the PNG cannot be read or has another size than the frame, or no cell is left.
     """
-    x, y = _cell_centres(placement, map_width, map_height)
+    x, y = cell_centres(placement, map_width, map_height)
     searched = _far_from_edge(placement, map_width, map_height, masks.border_px)
     searched &= (x >= 0) & (x <= frame_width) & (y >= 0) & (y <= frame_height)
     if masks.include:
@@ -52,7 +52,8 @@ def searched_cells(  # noqa: PLR0917 - two sizes, in the order everybody writes 
     return searched
 
 
-def _cell_centres(placement: Placement, map_width: int, map_height: int) -> tuple[Edges, Edges]:
+def cell_centres(placement: Placement, map_width: int, map_height: int) -> tuple[Edges, Edges]:
+    """Column and row of every cell's centre (h, w), from the frame's top left corner [px]."""
     row, column = np.arange(map_height, dtype=np.float64)[:, np.newaxis], np.arange(map_width, dtype=np.float64)
     (a, b, left), (c, d, top) = placement.cell_affine(map_width, map_height).tolist()
     return a * column + b * row + left + 0.5, c * column + d * row + top + 0.5
@@ -69,20 +70,20 @@ def _far_from_edge(placement: Placement, map_width: int, map_height: int, border
 
 
 def _in_any(x: Edges, y: Edges, polygons: tuple[Polygon, ...]) -> CellMask:
-    inside = np.zeros(x.shape, np.bool_)
+    found = np.zeros(x.shape, np.bool_)
     for polygon in polygons:
-        inside |= _inside(x, y, polygon)
-    return inside
+        found |= inside(x, y, polygon)
+    return found
 
 
-def _inside(x: Edges, y: Edges, polygon: Polygon) -> CellMask:
+def inside(x: Edges, y: Edges, polygon: Polygon) -> CellMask:
     """Even-odd rule: inside is where a ray to the right crosses the outline an odd number of times."""
-    inside = np.zeros(x.shape, np.bool_)
+    found = np.zeros(x.shape, np.bool_)
     for (x0, y0), (x1, y1) in zip(polygon, (*polygon[1:], polygon[0]), strict=True):
         if y0 != y1:
             crosses = (y0 > y) != (y1 > y)
-            inside ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
-    return inside
+            found ^= crosses & (x < x0 + (y - y0) * (x1 - x0) / (y1 - y0))
+    return found
 
 
 def _pixel_at(edges: Edges, length: int) -> npt.NDArray[np.int64]:

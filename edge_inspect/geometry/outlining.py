@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -29,6 +31,10 @@ LARGEST_SECOND = 0.5
 """Of the largest outline's area: what is smaller is dirt, what is larger is another part."""
 
 
+SHADE_SHARE = 0.25
+"""Sigma of the background's own smoothness, as a part of the side of what is filled over (DECISIONS 141)."""
+
+
 def outline_part(image: UInt8Image, background: PartBackground) -> Outline:
     """Outline what stands out from the background, its holes and glints filled.
 
@@ -52,6 +58,26 @@ def outline_part(image: UInt8Image, background: PartBackground) -> Outline:
     outline = np.asarray(largest, np.float64).reshape(-1, 2)
     _refuse_cut_off(outline, grey.shape[1], grey.shape[0])
     return outline
+
+
+def even_light(image: UInt8Image, background: PartBackground, widest_px: float) -> UInt8Image:
+    """The image as it would be if its background were as bright everywhere as where it is brightest.
+
+    The background is what is left of the image when everything narrower than `widest_px` is filled over with what lies about it.
+
+    Args:
+        image: (h, w, 1) uint8, about 128 px.
+        background: `light` or `dark`; a dark one is evened out in the negative, in which it is light.
+        widest_px: a part is narrower than this across its axis [px of the image].
+
+    Source: Gonzalez, Woods, Digital Image Processing, shading correction by closing.
+    """
+    light = image[:, :, 0] if background == "light" else 255 - image[:, :, 0]
+    side = 2 * math.ceil(widest_px / 2) + 1
+    filled = cv2.morphologyEx(light, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8), borderType=cv2.BORDER_REPLICATE)
+    shade = cv2.GaussianBlur(filled, (0, 0), SHADE_SHARE * side, borderType=cv2.BORDER_REPLICATE).astype(np.float32)
+    evened: UInt8Image = np.clip(light * (shade.max() / np.maximum(shade, 1)), 0, 255).astype(np.uint8)[:, :, np.newaxis]
+    return evened if background == "light" else 255 - evened
 
 
 def _bright_part(grey: Grey) -> Grey:

@@ -45,6 +45,16 @@ class Tiling:
     width: int
     height: int
 
+    def tile_at(self, row: int, column: int) -> tuple[Placement, slice, slice]:
+        """The tile that sees a cell of the mosaic, of several the first: its placement, and which rows and columns of cells it has."""
+        across, down = self.width - max(left for _, left in self.corners), self.height - max(top for top, _ in self.corners)
+        index, (top, left) = next(
+            (index, (top, left))
+            for index, (top, left) in enumerate(self.corners)
+            if top <= row < top + down and left <= column < left + across
+        )
+        return self.placements[index], slice(top, top + down), slice(left, left + across)
+
     def joined(self, maps: Sequence[ScoreMap]) -> ScoreMap:
         """The mosaic (height, width) of the tiles' maps: where they overlap, the higher score of a cell; NaN where one is."""
         mosaic = np.full((self.height, self.width), -np.inf, np.float32)

@@ -10,7 +10,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from edge_inspect.config.recipe import Rectangle
 from edge_inspect.datatypes import UInt8Image
+from edge_inspect.errors import ConfigError
 
 Numbers = npt.NDArray[np.float64]
 
@@ -24,6 +26,9 @@ FARTHEST = 4.0
 FLOORS = (0.02, 0.10, 0.04)
 """Least change told of brightness, sharpness and contrast, as a part of their value: a simulated or very still line hardly varies."""
 
+LEAST = (0.5, 0.02, 0.5)
+"""And at least so much, brightness and contrast in grey levels: an even patch has neither contrast nor sharpness to compare with."""
+
 LEAST_SHIFT = 0.015
 """Least shift told, as a part of the picture's side."""
 
@@ -33,10 +38,11 @@ ADVICE = ("check the light", "check lens and focus", "check the light")
 
 
 class Light:
-    """Watches pictures as the network sees them."""
+    """Watches pictures of one kind: as the network sees them, or a patch of the frame."""
 
-    def __init__(self, reference: Sequence[UInt8Image], *, still: bool) -> None:
-        """Watch against the calibration frames (H, W, C) uint8; `still` where the part always lies in the same place."""
+    def __init__(self, reference: Sequence[UInt8Image], *, still: bool, what: str = "picture") -> None:
+        """Watch against the calibration frames (H, W, C) uint8; `still` where what they show always lies in the same place."""
+        self._what = what
         small = [_small(image) for image in reference]
         looks = np.array([_look(image) for image in small])
         self._centre, self._spread = np.median(looks, axis=0), looks.std(axis=0)
@@ -56,9 +62,10 @@ class Light:
         return self._changed(average[:3]) or self._moved(average[3:])
 
     def _changed(self, average: Numbers) -> str:
-        allowed = np.maximum(FARTHEST * self._spread, np.array(FLOORS) * self._centre)
+        allowed = np.maximum.reduce((FARTHEST * self._spread, np.array(FLOORS) * self._centre, np.array(LEAST)))
         for index in np.flatnonzero(np.abs(average - self._centre) > allowed):
-            return f"{ADVICE[index]}: {NAMES[index]} is {average[index]:.4g}, at the calibration it was {self._centre[index]:.4g}"
+            now, then = average[index], self._centre[index]
+            return f"{ADVICE[index]}: {NAMES[index]} of the {self._what} is {now:.4g}, at the calibration it was {then:.4g}"
         return ""
 
     def _moved(self, average: Numbers) -> str:
@@ -66,18 +73,39 @@ class Light:
         if self._patch is None or not (away > np.maximum(FARTHEST * self._shift_spread, LEAST_SHIFT * SIDE_PX)).any():
             return ""
         share = 100 * float(np.hypot(*away)) / SIDE_PX
-        return f"check the camera's place: the picture lies {share:.1f} % of its side away from the calibration's"
+        return f"check the camera's place: the {self._what} lies {share:.1f} % of its side away from the calibration's"
+
+
+def patch_view(pixels: UInt8Image, patch: Rectangle) -> UInt8Image:
+    """The reference patch of a frame (H, W, C) as the guard looks at it, (side, side) grey.
+
+    Raises:
+        ConfigError: it does not lie in the frame.
+    """
+    left, top, right, bottom = (round(at) for at in (patch.left, patch.top, patch.left + patch.width, patch.top + patch.height))
+    height, width = pixels.shape[:2]
+    if left < 0 or top < 0 or right > width or bottom > height or left >= right or top >= bottom:
+        raise ConfigError(
+            f"reference_patch: {left} to {right} x {top} to {bottom} px does not lie in a frame of {width} x {height} px; "
+            "mark another place in recipe.yaml"
+        )
+    return small_view(pixels[top:bottom, left:right])
+
+
+def small_view(image: UInt8Image) -> UInt8Image:
+    """A picture (H, W, C) as the guard looks at it, (side, side) grey."""
+    grey = image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    return np.asarray(cv2.resize(grey, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _small(image: UInt8Image) -> npt.NDArray[np.float32]:
-    grey = image[..., 0] if image.shape[2] == 1 else cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    return np.asarray(cv2.resize(grey, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA), np.float32)
+    return small_view(image).astype(np.float32)
 
 
 def _look(small: npt.NDArray[np.float32]) -> tuple[float, float, float]:
     """Mean; mean steepness for the contrast there is, which less light leaves as it is; and contrast (standard deviation)."""
     contrast = float(small.std())
-    return float(small.mean()), float(np.abs(cv2.Laplacian(small, cv2.CV_32F)).mean()) / max(contrast, 1e-6), contrast
+    return float(small.mean()), float(np.abs(cv2.Laplacian(small, cv2.CV_32F)).mean()) / max(contrast, 1.0), contrast
 
 
 def _shift(small: npt.NDArray[np.float32], patch: Any) -> tuple[float, float]:

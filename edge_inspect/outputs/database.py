@@ -1,8 +1,9 @@
 """The database: every inspection and its regions in one SQLite file, with functions that read it beside the running station.
 
 One transaction per inspection in WAL mode with `synchronous=FULL`: what `emit` acknowledged survives a kill -9 and a
-power cut. A damaged file is put aside and a new one begun (`aside.py`). There is one writer; readers open the file
-read-only, so that no second program ever checkpoints (SQLite before 3.51.3 can lose a WAL then).
+power cut. A file that is damaged, or whose tables a newer program has changed, is put aside and a new one begun
+(`aside.py`). There is one writer; readers open the file read-only, so that no second program ever checkpoints (SQLite
+before 3.51.3 can lose a WAL then).
 """
 
 from __future__ import annotations
@@ -18,8 +19,9 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from edge_inspect.datatypes import Inspection
-from edge_inspect.errors import OutputError
-from edge_inspect.outputs.aside import alarm_for, is_damage, newest_aside, put_aside
+from edge_inspect.durable import make_folder
+from edge_inspect.errors import AlreadyRecorded
+from edge_inspect.outputs.aside import NEWER_MARK, alarm_for, every_aside, is_damage, put_aside
 from edge_inspect.outputs.disk import FILE_MODE, lock, output_error
 from edge_inspect.outputs.history import count_by_verdict, find_inspection, inspections_since, last_sequence, recent
 from edge_inspect.outputs.records import STAGES, Record, record_from_inspection, utc_text
@@ -27,9 +29,11 @@ from edge_inspect.outputs.schema import (
     COLUMNS,
     REGION_COLUMNS,
     STAGE_COLUMNS,
+    count_on_after,
     database_error,
+    highest_recorded,
+    is_too_new,
     migrate,
-    refuse_newer,
     transaction,
     version_of,
 )
@@ -47,7 +51,7 @@ def open_database(
     keep_days: Annotated[float, Field(gt=0)] | None = None,
     busy_ms: Annotated[int, Field(ge=0, le=60_000)] = 500,
 ) -> Iterator[Database]:
-    """Open the database; an older one is migrated.
+    """Open the database; an older one is migrated, and one that only a newer program can write is put aside.
 
     Args:
         station: name of the station, given by it.
@@ -56,7 +60,7 @@ def open_database(
         busy_ms: how long an inspection waits for another program that has locked the file [ms].
 
     Raises:
-        OutputError: the file cannot be written, was written by a newer program, or another program records into it.
+        OutputError: the file cannot be written, or another program records into it.
     """
     database = Database(station=station, path=path, keep_days=keep_days, busy_ms=busy_ms)
     try:
@@ -77,14 +81,14 @@ class Database:
         self._lock: int | None = None
         self._connection: sqlite3.Connection | None = None
         self._opened_file: os.stat_result | None = None
-        self._aside: Path | None = None
+        self._aside: tuple[Path, ...] = ()
 
     @property
     def alarm(self) -> str:
-        """What a person must look at although all is recorded: a damaged file that lies aside; "" when there is none."""
-        if self._aside is not None and not self._aside.exists():
-            self._aside = newest_aside(self._path)
-        return "" if self._aside is None else alarm_for(self._path, self._aside)
+        """What a person must look at although all is recorded: files that lie aside; "" when there is none."""
+        if not all(aside.exists() for aside in self._aside):
+            self._aside = every_aside(self._path)
+        return "; ".join(alarm_for(self._path, aside) for aside in self._aside)
 
     def open(self) -> None:
         """Open the file, make or migrate its tables.
@@ -108,6 +112,7 @@ class Database:
         """Record one inspection; it is on the disk when this returns.
 
         Raises:
+            AlreadyRecorded: another inspection of this count stands there.
             OutputError: it is not recorded. The next call starts from scratch.
         """
         record = record_from_inspection(inspection, station=self._station)
@@ -142,7 +147,7 @@ class Database:
                 connection.executemany(_insert_into("regions", ("sequence", "rank", *REGION_COLUMNS)), _region_rows(record))
                 self._prune(connection, record["sequence"])
         except sqlite3.IntegrityError as error:
-            raise OutputError(
+            raise AlreadyRecorded(
                 f"{self._path}: inspection {record['sequence']} was not recorded: an inspection with this sequence stands there "
                 "already; count on from last_sequence(), or begin a new file"
             ) from error
@@ -167,19 +172,30 @@ class Database:
 
     def _open(self) -> sqlite3.Connection:
         self.close()
-        self._path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self._path.parent)
         self._lock = lock(self._path.with_name(self._path.name + ".lock"))
         _create(self._path)
-        self._connection = connection = sqlite3.connect(
-            self._path, timeout=self._busy_ms / 1000, isolation_level=None, check_same_thread=False
-        )
-        refuse_newer(version_of(connection), self._path)  # before anything is changed in the file
+        self._connection = connection = self._connect()
+        if is_too_new(connection):  # looked at before anything is changed in the file
+            return self._open_anew(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         migrate(connection, self._path)
         self._opened_file = self._path.stat()
-        self._aside = newest_aside(self._path)
+        self._aside = every_aside(self._path)
+        return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self._path, timeout=self._busy_ms / 1000, isolation_level=None, check_same_thread=False)
+
+    def _open_anew(self, newer: sqlite3.Connection) -> sqlite3.Connection:
+        """A new file beside the one of a newer program; it goes on with the count of that one."""
+        highest, version = highest_recorded(newer), version_of(newer)
+        self.close()
+        put_aside(self._path, f"a newer program wrote it (schema version {version}), and this one cannot", NEWER_MARK)
+        connection = self._open()
+        count_on_after(connection, highest)
         return connection
 
     @contextmanager

@@ -7,10 +7,10 @@ import fcntl
 import os
 from pathlib import Path
 
+from edge_inspect.durable import FILE_MODE
 from edge_inspect.errors import OutputError
 
-FILE_MODE = 0o640
-"""Records can be read by the station's group, changed by its user only."""
+__all__ = ["FILE_MODE", "NO_ROOM", "lock", "output_error", "write_whole"]
 
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT})
 """Error numbers that freed space answers."""

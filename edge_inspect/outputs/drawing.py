@@ -133,7 +133,7 @@ def _draw_frame(picture: UInt8Image, box: Box, inner: int, outer: int, colour: C
 
 def _label_text(region: Region) -> str:
     area = f"{region.area_px:.0f} px" if region.area_mm2 is None else f"{region.area_mm2:.3g} mm2"
-    return f"{region.peak:.3g}  {area}"
+    return f"{region.peak:.3g}  {area}" + (f"  {region.zone}" if region.zone else "")
 
 
 def _label_box(picture: UInt8Image, region: Region, factor: int, unit: float) -> Box:

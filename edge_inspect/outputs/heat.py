@@ -14,6 +14,9 @@ LOWEST, HIGHEST = 0.5, 2.0
 Levels = npt.NDArray[np.uint8]
 """Places on the scale (h, w) uint8: 0 is `LOWEST` or less, 255 is `HIGHEST` or more."""
 
+_ROWS = 64
+"""How many rows are tinted at a time: of a wholly hot frame of 5 megapixels the numbers in between took 400 MB."""
+
 _STRONGEST = 0.58  # of 1; the part is still seen through the worst place
 
 
@@ -49,6 +52,9 @@ def opacities() -> npt.NDArray[np.float32]:
 
 def tint(picture: npt.NDArray[np.uint8], levels: Levels) -> None:
     """Lay the colours over a picture (H, W, 3) uint8 RGB, which is written to; `levels` are (H, W)."""
-    hot = levels > 0
-    opacity = opacities()[levels[hot], None]
-    picture[hot] = np.rint(picture[hot] * (1 - opacity) + colours()[levels[hot]] * opacity)
+    colour, opacity = colours(), opacities()
+    for start in range(0, len(levels), _ROWS):
+        part, level = picture[start : start + _ROWS], levels[start : start + _ROWS]
+        hot = level > 0
+        strength = opacity[level[hot], None]
+        part[hot] = np.rint(part[hot] * (1 - strength) + colour[level[hot]] * strength)

@@ -13,7 +13,16 @@ from typing import Any
 from edge_inspect.datatypes import Verdict
 from edge_inspect.errors import OutputError
 from edge_inspect.outputs.records import STAGES, Record, utc_text
-from edge_inspect.outputs.schema import COLUMNS, MIGRATIONS, REGION_COLUMNS, STAGE_COLUMNS, database_error, refuse_newer, version_of
+from edge_inspect.outputs.schema import (
+    COLUMNS,
+    MIGRATIONS,
+    REGION_COLUMNS,
+    STAGE_COLUMNS,
+    database_error,
+    highest_recorded,
+    refuse_newer,
+    version_of,
+)
 
 _READER_WAIT_S = 2.0
 
@@ -27,17 +36,14 @@ def last_sequence(path: Path) -> int:
     if not path.exists():
         return 0
     with _reading(path) as connection:
-        if version_of(connection) == 0:
-            return 0
-        row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'inspections'").fetchone()
-        return row[0] if row else 0
+        return highest_recorded(connection)
 
 
 def find_inspection(path: Path, sequence: int) -> Record | None:
     """One inspection as `record_from_inspection` gave it, or None where no such sequence is recorded.
 
     Raises:
-        OutputError: there is no such file, it is damaged, or it is of another schema version.
+        OutputError: there is no such file, it is damaged, or its schema version cannot be read.
     """
     found = _select(path, "WHERE sequence = ?", (sequence,))
     return found[0] if found else None
@@ -47,7 +53,7 @@ def recent(path: Path, count: int) -> list[Record]:
     """The newest inspections, newest first, as `record_from_inspection` gave them.
 
     Raises:
-        OutputError: there is no such file, it is damaged, or it is of another schema version.
+        OutputError: there is no such file, it is damaged, or its schema version cannot be read.
     """
     return _select(path, "ORDER BY sequence DESC LIMIT ?", (count,))
 
@@ -56,7 +62,7 @@ def inspections_since(path: Path, moment: datetime, *, verdicts: Sequence[str]) 
     """Inspections of these verdicts taken at or after a moment, oldest first, as `record_from_inspection` gave them.
 
     Raises:
-        OutputError: there is no such file, it is damaged, or it is of another schema version.
+        OutputError: there is no such file, it is damaged, or its schema version cannot be read.
     """
     marks = ", ".join("?" * len(verdicts))
     return _select(path, f"WHERE taken_at >= ? AND verdict IN ({marks}) ORDER BY sequence", (utc_text(moment), *verdicts))
@@ -66,7 +72,7 @@ def count_by_verdict(path: Path) -> dict[str, int]:
     """How many inspections stand there per verdict; every verdict has a key.
 
     Raises:
-        OutputError: there is no such file, it is damaged, or it is of another schema version.
+        OutputError: there is no such file, it is damaged, or its schema version cannot be read.
     """
     counts = dict.fromkeys((verdict.value for verdict in Verdict), 0)
     with _reading_tables(path) as connection:
@@ -93,10 +99,10 @@ def _record(connection: sqlite3.Connection, row: tuple[Any, ...]) -> Record:
 
 @contextmanager
 def _reading_tables(path: Path) -> Iterator[sqlite3.Connection]:
-    """A reader of a file that has this program's tables."""
+    """A reader of a file that has this program's tables, or these and more."""
     with _reading(path) as connection:
         version = version_of(connection)
-        if version != len(MIGRATIONS):
+        if version < len(MIGRATIONS):
             raise OutputError(
                 f"{path}: has schema version {version}, this program reads {len(MIGRATIONS)}; start the station once, which migrates it"
             )
@@ -111,7 +117,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(sqlite3.connect(_address(path), uri=True, timeout=_READER_WAIT_S, isolation_level=None)) as connection:
             connection.execute("BEGIN")
-            refuse_newer(version_of(connection), path)
+            refuse_newer(connection, path)
             yield connection
     except sqlite3.Error as error:
         raise database_error(path, "the database cannot be read", error) from error

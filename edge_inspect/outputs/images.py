@@ -17,15 +17,14 @@ import numpy as np
 from pydantic import Field
 
 from edge_inspect.datatypes import Inspection, UInt8Image
-from edge_inspect.durable import sync_folder
+from edge_inspect.durable import FOLDER_MODE, make_folder, sync_folder
 from edge_inspect.errors import OutputError
 from edge_inspect.outputs.disk import FILE_MODE, NO_ROOM, lock, output_error, write_whole
 from edge_inspect.outputs.drawing import annotate
-from edge_inspect.outputs.retention import UNFINISHED_SUFFIX, Retention
+from edge_inspect.outputs.retention import UNFINISHED_SUFFIX, Retention, thousand_of
 
 VerdictName = Literal["OK", "NG", "FAULT"]
 
-_PER_FOLDER = 1000
 _PNG_FAST = (
     cv2.IMWRITE_PNG_COMPRESSION,
     1,
@@ -91,7 +90,7 @@ class ImageArchive:
             OutputError: the folder cannot be written, or another program keeps pictures there.
         """
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             self._lock = lock(self._folder / ".images.lock")
             self._retention.scan()
             self._retention.make_room(0)
@@ -111,7 +110,7 @@ class ImageArchive:
             OutputError: none of its pictures is kept. The next call starts from scratch.
         """
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self._folder)
             if inspection.evidence is None or inspection.verdict.value not in self._keep:
                 self._retention.make_room(0)
             else:
@@ -159,7 +158,7 @@ def find_raw(path: Path, sequence: int) -> Path | None:
 
 
 def _stem(sequence: int, rest: str) -> Path:
-    return Path(f"{sequence // _PER_FOLDER:07d}") / f"{sequence:010d}_{rest}"
+    return Path(thousand_of(sequence)) / f"{sequence:010d}_{rest}"
 
 
 def _encoded(extension: str, pixels: UInt8Image, options: Sequence[int]) -> bytes:
@@ -203,7 +202,7 @@ def _write_beside(path: Path, content: bytes) -> None:
 
 def _make_folder(folder: Path) -> None:
     if not folder.exists():
-        folder.mkdir()
+        folder.mkdir(mode=FOLDER_MODE)
         sync_folder(folder.parent)
 
 

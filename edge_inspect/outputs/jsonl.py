@@ -18,14 +18,16 @@ from typing import Annotated
 from pydantic import Field
 
 from edge_inspect.datatypes import Inspection
-from edge_inspect.durable import sync_folder
+from edge_inspect.durable import make_folder, sync_folder
 from edge_inspect.outputs.disk import FILE_MODE, lock, output_error, write_whole
 from edge_inspect.outputs.records import record_from_inspection
 
 CURRENT_FILE = "inspections.jsonl"
 _ROTATED = re.compile(r"inspections-(\d{6,})\.jsonl")
 _BLOCK = 1 << 16
-_LOOKED_THROUGH = 1 << 20
+_LOOKED_THROUGH = 1 << 25  # more than what may wait for a disk (`catching_up.py`) takes
+_REMEMBERED_FOR = 1_000  # lines; what is asked after a crash is asked before or between its first ones
+_SEQUENCE = re.compile(rb'"sequence": (\d+), ')
 
 _log = logging.getLogger(__name__)
 
@@ -71,6 +73,8 @@ class JsonLines:
         self._fsync = fsync
         self._lock: int | None = None
         self._file: int | None = None
+        self._held: set[int] | None = None  # what stands in the newest files, once somebody has asked
+        self._lines_since_asked = 0
         self._sound: tuple[int, int] | None = None  # inode and size when a line failed: nothing beyond counts
 
     def open(self) -> None:
@@ -104,18 +108,29 @@ class JsonLines:
         except OSError as error:
             self.close()  # the next call opens the file again, and cuts what does not count
             raise output_error(self._path, f"inspection {inspection.sequence} was not logged", error) from error
+        self._remember(inspection.sequence)
+
+    def _remember(self, sequence: int) -> None:
+        """Only where somebody has asked, which happens after a crash, and not for ever."""
+        if self._held is not None:
+            self._held.add(sequence)
+            self._lines_since_asked += 1
+            if self._lines_since_asked >= _REMEMBERED_FOR:
+                self._held = None
 
     def holds(self, sequence: int) -> bool:
-        """Whether an inspection of this count stands among the newest lines (a megabyte of this file and of the one before).
+        """Whether an inspection of this count stands among the newest lines (32 MB of this file and of the one before).
 
         Raises:
             OutputError: the log cannot be read.
         """
-        wanted = f'"sequence": {int(sequence)}, '.encode("ascii")
         try:
-            return any(wanted in line for file in self._newest_files() for line in _last_lines(file))
+            if self._held is None:
+                self._held = {found for file in self._newest_files() for found in _last_sequences(file)}
         except OSError as error:
             raise output_error(self._path, f"inspection {sequence} cannot be looked for", error) from error
+        self._lines_since_asked = 0
+        return sequence in self._held
 
     def _newest_files(self) -> list[Path]:
         aside = sorted(self._put_aside())[-1:]
@@ -149,7 +164,7 @@ class JsonLines:
 
     def _open(self) -> int:
         self.close()
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
         self._lock = lock(self._folder / ".jsonl.lock")
         self._file = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         self._cut_unsound(self._file)
@@ -183,10 +198,20 @@ class JsonLines:
         return [int(match[1]) for file in self._folder.iterdir() if (match := _ROTATED.fullmatch(file.name))]
 
 
-def _last_lines(path: Path) -> list[bytes]:
+def last_logged(folder: Path) -> int:
+    """The highest count among the newest lines of a log; 0 where there are none or it cannot be read."""
+    newest = sorted(folder.glob("inspections-*.jsonl"))[-1:]
+    with suppress(OSError):
+        return max(
+            (last for file in (folder / CURRENT_FILE, *newest) if file.exists() for last in _last_sequences(file, _BLOCK)), default=0
+        )
+    return 0
+
+
+def _last_sequences(path: Path, looked_through: int = _LOOKED_THROUGH) -> set[int]:
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _LOOKED_THROUGH))
-        return file.read().split(b"\n")
+        file.seek(max(0, path.stat().st_size - looked_through))
+        return set(map(int, _SEQUENCE.findall(file.read())))
 
 
 def _end_of_last_line(file: int, size: int) -> int:

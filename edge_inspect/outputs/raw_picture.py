@@ -8,7 +8,7 @@ from pathlib import Path
 import cv2
 
 from edge_inspect.datatypes import UInt8Image
-from edge_inspect.durable import replace_file
+from edge_inspect.durable import FILE_MODE, make_folder, replace_file
 from edge_inspect.outputs.disk import output_error
 
 _FAST = (cv2.IMWRITE_PNG_COMPRESSION, 1)
@@ -26,8 +26,8 @@ def write_raw_picture(path: Path, pixels: UInt8Image) -> int:
     """
     encoded = cv2.imencode(".png", pixels if pixels.shape[2] == 1 else cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), _FAST)[1].tobytes()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, encoded)
+        make_folder(path.parent)
+        replace_file(path, encoded, mode=FILE_MODE)
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             path.with_name(path.name + ".new").unlink(missing_ok=True)

@@ -6,7 +6,6 @@ import math
 from datetime import datetime, timezone
 from typing import Any, TypeAlias
 
-from edge_inspect import __version__
 from edge_inspect.datatypes import Inspection, Latency, Region, Verdict
 
 Record: TypeAlias = dict[str, Any]
@@ -29,7 +28,7 @@ def record_from_inspection(inspection: Inspection, *, station: str) -> Record:
     | `taken_at` | ISO 8601 in UTC with microseconds and `+00:00` |
     | `verdict`, `reason` | `OK`, `NG` or `FAULT`; one line |
     | `score`, `threshold` | engine units, as floating point numbers, or null |
-    | `engine_sha256`, `calibration_id`, `software` | what decided, in which version of this program |
+    | `engine_sha256`, `calibration_id`, `recipe_sha256`, `software` | what decided, in which version of this program |
     | `latency_ms` | object with one number per stage [ms], rounded to 0.001: see `STAGES` |
     | `regions` | list, worst first, of objects with the fields of `Region` |
 
@@ -53,7 +52,8 @@ def record_from_inspection(inspection: Inspection, *, station: str) -> Record:
         "recipe": _text(inspection.recipe),
         "engine_sha256": inspection.engine_sha256,
         "calibration_id": inspection.calibration_id,
-        "software": __version__,
+        "recipe_sha256": inspection.recipe_sha256,
+        "software": inspection.software,
         "latency_ms": _milliseconds(inspection.latency),
         "regions": [_region(region) for region in inspection.regions],
     }
@@ -65,7 +65,19 @@ def inspection_from_record(record: Record) -> Inspection:
     Raises:
         KeyError, TypeError, ValueError: it is no record.
     """
-    plain = ("sequence", "acquisition", "part_id", "reason", "score", "threshold", "recipe", "engine_sha256", "calibration_id")
+    plain = (
+        "sequence",
+        "acquisition",
+        "part_id",
+        "reason",
+        "score",
+        "threshold",
+        "recipe",
+        "engine_sha256",
+        "calibration_id",
+        "recipe_sha256",
+        "software",
+    )
     spent = {stage: round(float(ms) * 1e6) for stage, ms in record["latency_ms"].items() if stage != "verdict"}
     return Inspection(
         **{key: record[key] for key in plain},
@@ -97,6 +109,8 @@ def _region(region: Region) -> Record:
         "area_mm2": _number(region.area_mm2),
         "peak": _number(region.peak),
         "mean": _number(region.mean),
+        "zone": _text(region.zone),
+        "zone_number": int(region.zone_number),
     }
 
 

@@ -7,18 +7,26 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 
 from edge_inspect.errors import PlcError
+from edge_inspect.time_left import THE_END
 
 QOS = 1
 KEEP_ALIVE_S = 5
 """A station whose network is cut is given up by the broker after one and a half of these, and its last will is told [s]."""
 GOODBYE_S = 1.0
 logger = logging.getLogger(__name__)
+
+
+class Command(Protocol):
+    """Takes a command, in paho's thread."""
+
+    def __call__(self, payload: bytes, *, retained: bool) -> None:
+        """What was published, and whether the broker had kept it from some other day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +67,14 @@ class BrokerLink:
         trouble: why nothing arrives now; "" while the broker listens.
     """
 
-    def __init__(
-        self, broker: Broker, *, will: dict[str, Any], on_connected: Callable[[], None], on_command: Callable[[bytes], None] | None
-    ):
+    def __init__(self, broker: Broker, *, will: dict[str, Any], on_connected: Callable[[], None], on_command: Command | None):
         """Start to connect, for ever.
 
         Args:
             broker: where and how.
             will: what the broker tells under `state` when this process dies.
             on_connected: called after every connection, in paho's thread.
-            on_command: takes what arrives under `command`; None subscribes to nothing.
+            on_command: takes what arrives under `command` and whether it was retained; None subscribes to nothing.
 
         Raises:
             PlcError: a certificate or key cannot be used.
@@ -77,13 +83,10 @@ class BrokerLink:
         self.trouble = f"plc: mqtt: {broker.host} port {broker.port} has not answered yet; messages wait for it"
         self._broker = broker
         self._on_connected, self._on_command = on_connected, on_command
-        self._client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=f"edge-inspect {broker.topic}"[:60])
+        self._client = open_client(broker, f"edge-inspect {broker.topic}")
         self._client.max_queued_messages_set(broker.queue)
-        self._client.reconnect_delay_set(min_delay=1, max_delay=2)
         self._client.will_set(self._path("state"), json.dumps(will), qos=QOS, retain=True)
         self._client.on_connect, self._client.on_disconnect, self._client.on_message = self._connected, self._gone, self._arrived
-        self._client.on_connect_fail = lambda *_: None
-        self._secure()
         self._client.connect_async(broker.host, broker.port, keepalive=KEEP_ALIVE_S)
         self._client.loop_start()
 
@@ -103,7 +106,7 @@ class BrokerLink:
         """Say the last word, where the broker listens, and hang up."""
         if not self.trouble:
             try:
-                self._publish("state", last_word, retain=True).wait_for_publish(GOODBYE_S)
+                self._publish("state", last_word, retain=True).wait_for_publish(THE_END.at_most(GOODBYE_S))
             except (RuntimeError, ValueError) as error:
                 logger.info("mqtt: the last word was not said: %s", error)
         self._client.disconnect()
@@ -114,16 +117,6 @@ class BrokerLink:
 
     def _path(self, name: str) -> str:
         return f"{self._broker.topic}/{name}"
-
-    def _secure(self) -> None:
-        broker = self._broker
-        if broker.username is not None:
-            self._client.username_pw_set(broker.username, broker.password)
-        try:
-            if broker.tls:
-                self._client.tls_set(ca_certs=_text(broker.ca_file), certfile=_text(broker.cert_file), keyfile=_text(broker.key_file))
-        except (OSError, ValueError) as error:
-            raise PlcError(f"plc: mqtt: a certificate or key cannot be used: {error}; check ca_file, cert_file and key_file") from error
 
     def _connected(self, _client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:
         if reason.is_failure:
@@ -144,9 +137,27 @@ class BrokerLink:
         logger.warning("%s", self.trouble)
 
     def _arrived(self, _client: Any, _data: Any, message: mqtt.MQTTMessage) -> None:
-        """A retained command is one of some other day."""
-        if self._on_command is not None and not message.retain:
-            self._on_command(bytes(message.payload))
+        if self._on_command is not None:
+            self._on_command(bytes(message.payload), retained=bool(message.retain))
+
+
+def open_client(broker: Broker, client_id: str) -> mqtt.Client:
+    """A client that connects again for ever, secured as the station file says; nothing is connected yet.
+
+    Raises:
+        PlcError: a certificate or key cannot be used.
+    """
+    client = mqtt.Client(CallbackAPIVersion.VERSION2, client_id=client_id[:60])
+    client.reconnect_delay_set(min_delay=1, max_delay=2)
+    client.on_connect_fail = lambda *_: None
+    if broker.username is not None:
+        client.username_pw_set(broker.username, broker.password)
+    try:
+        if broker.tls:
+            client.tls_set(ca_certs=_text(broker.ca_file), certfile=_text(broker.cert_file), keyfile=_text(broker.key_file))
+    except (OSError, ValueError) as error:
+        raise PlcError(f"plc: mqtt: a certificate or key cannot be used: {error}; check ca_file, cert_file and key_file") from error
+    return client
 
 
 def _text(path: Path | None) -> str | None:

@@ -46,6 +46,21 @@ Control registers keep their values when the PLC disconnects; nothing is trigger
 """
 
 
+AWAY = """## When the station was away
+
+A station that stops closes its connections; one that dies or loses its network says nothing. The PLC must connect again by itself,
+and what it has read last is old until then: `heartbeat`, or a time of its own for each part, tells it so. After a start all control
+registers are 0 and the counts begin anew. A `trigger` that was held all the time is then a new part: drop it before you write to a
+station that has come back.
+
+**mb2hal of LinuxCNC (2.9) never connects a second time.** It connects only while it has no socket, and libmodbus keeps the socket
+of a connection that the other side has ended, whatever server that was. Its pins keep their last values, those of a result too;
+only `mb2hal.NAME.num_errors` of each transaction counts up, and is 0 while all is well. So the cell stops the line while it is not
+0, and loads mb2hal again when the station is back: `unloadusr mb2hal`, then its `loadusr` line and the `net` lines of its pins once
+more (`halcmd -f FILE`).
+"""
+
+
 CLIENT = f"""## The other way round: a PLC that is written to (`kind: modbus-client`)
 
 The PLC is the server, and both blocks lie in its memory: {CONTROL_COUNT} holding registers that it fills, from `control_address` (0),
@@ -66,7 +81,7 @@ the addresses above are those of the default.
 
 def modbus_document() -> str:
     """The text of docs/modbus.md."""
-    return "\n".join([HEAD, *_control(), *_status(), *_troubles(), SEQUENCE, CLIENT])
+    return "\n".join([HEAD, *_control(), *_status(), *_troubles(), SEQUENCE, AWAY, CLIENT])
 
 
 def _control() -> Iterator[str]:

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
 
-from edge_inspect.datatypes import Inspection, PlcRequest, RequestKind
+from edge_inspect.datatypes import GateShown, Inspection, Notices, PlcRequest, RequestKind
 from edge_inspect.errors import DeadlineMissed, OutputError, PlcError
-from edge_inspect.protocols import Plc
+from edge_inspect.protocols import Plc, ShowsGate, TakesNotices
+from edge_inspect.time_left import THE_END
 
 QUEUE = 256
 """Events kept for a wire that is slow: some eighty parts. The oldest give way; the wire says FAULT for a part it has begun."""
@@ -31,6 +32,7 @@ class Follower:
 
     Attributes:
         name: of the wire, for alarms.
+        plc: the wire itself.
         dropped: events that found the queue full, the oldest first.
         late: verdicts that the wire had no time for; its PLC was told FAULT.
     """
@@ -46,11 +48,11 @@ class Follower:
         """
         self.name = name
         self.dropped = self.late = 0
-        self._plc = plc
+        self.plc = plc
         self._ask = ask
         self._steps: deque[Step] = deque()
         self._queue = queue
-        self._states: deque[Step] = deque(maxlen=8)  # Ready and the job: of each only the last word matters
+        self._states: deque[Step] = deque(maxlen=16)  # Ready, the job, notices: of each only the last word matters
         self._changed = threading.Condition()
         self._stopping = False
         self._counts: dict[int, int] = {}
@@ -65,12 +67,18 @@ class Follower:
 
     def ready(self, is_ready: bool, reason: str) -> None:
         """Pass it on."""
-        self._say(lambda: self._plc.ready(is_ready, reason))
+        self._say(lambda: self.plc.ready(is_ready, reason))
 
     def answer(self, request: PlcRequest, *, job: int, error: str) -> None:
         """Pass it on."""
         self._job = job
-        self._say(lambda: self._plc.answer(request, job=job, error=error))
+        self._say(lambda: self.plc.answer(request, job=job, error=error))
+
+    def notice(self, notices: Notices) -> None:
+        """Pass it on, where the wire shows such things."""
+        plc = self.plc
+        if isinstance(plc, TakesNotices):
+            self._say(lambda: plc.notice(notices))
 
     def begin(self, acquisition: int, deadline_ns: int) -> None:
         """A part has begun under this count of the master."""
@@ -79,6 +87,12 @@ class Follower:
     def exposed(self, acquisition: int) -> None:
         """The part may move."""
         self._put(lambda: self._exposed(acquisition))
+
+    def show_gate(self, shown: GateShown) -> None:
+        """What the reject gate shows, where the wire can show it."""
+        plc = self.plc
+        if isinstance(plc, ShowsGate):
+            self._put(lambda: plc.show_gate(shown))
 
     def emit(self, inspection: Inspection) -> None:
         """Queue a verdict and return at once.
@@ -97,12 +111,13 @@ class Follower:
 
     def drain(self, limit_s: float) -> bool:
         """Wait until everything queued is told, and end the thread; whether it has ended within `limit_s` [s]."""
+        limit_s = THE_END.at_most(limit_s)
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
         self._thread.join(limit_s)
         if self._steps:
-            log.error("%s: stopped; %d events were not told within %g s", self.name, len(self._steps), limit_s)
+            log.error("%s: stopped; %d events were not told within %.2g s", self.name, len(self._steps), limit_s)
         return not self._thread.is_alive()
 
     def leave_open(self, stack: ExitStack) -> None:
@@ -145,27 +160,27 @@ class Follower:
             return None if self._stopping else self._listen
 
     def _begin(self, acquisition: int, deadline_ns: int) -> None:
-        self._counts[acquisition] = self._plc.begin(deadline_ns)
+        self._counts[acquisition] = self.plc.begin(deadline_ns)
         while len(self._counts) > self._queue:
             self._counts.pop(next(iter(self._counts)))
 
     def _exposed(self, acquisition: int) -> None:
         if acquisition in self._counts:
-            self._plc.exposed(self._counts[acquisition])
+            self.plc.exposed(self._counts[acquisition])
 
     def _publish(self, inspection: Inspection) -> None:
         count = self._counts.pop(inspection.acquisition, None)
         if count is None:
-            count = self._plc.begin(time.monotonic_ns() + UNANNOUNCED_NS)
-        self._plc.emit(replace(inspection, acquisition=count))
+            count = self.plc.begin(time.monotonic_ns() + UNANNOUNCED_NS)
+        self.plc.emit(replace(inspection, acquisition=count))
         self._trouble = ""
 
     def _listen(self) -> None:
         """A trigger here is no trigger of the line: nobody inspects its part, and the wire says FAULT for it at the deadline."""
-        request = self._plc.poll(0)
+        request = self.plc.poll(0)
         if request is None or request.kind is not RequestKind.JOB_CHANGE:
             return
         if self._ask is None:
-            self._plc.answer(request, job=self._job, error=NO_JOBS)
+            self.plc.answer(request, job=self._job, error=NO_JOBS)
         else:
             self._ask(request)

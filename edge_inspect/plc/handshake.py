@@ -14,7 +14,7 @@ import enum
 from collections import deque
 from collections.abc import Callable
 
-from edge_inspect.datatypes import Inspection, PlcRequest, RequestKind, Verdict
+from edge_inspect.datatypes import GateShown, Inspection, Notices, PlcRequest, RequestKind, Verdict
 from edge_inspect.plc.command import Asked, JobCommand
 from edge_inspect.plc.results import ResultQueue
 from edge_inspect.plc.signals import TROUBLE_MEANING, Control, Counters, OfflineReason, Result, Status, Trouble, result_from_inspection
@@ -39,7 +39,7 @@ class Handshake:
     Args:
         allowed_ns: time from a trigger of the PLC until FAULT is said for it [ns].
         now_ns: monotonic clock at the start [ns]; the heartbeat counts from here.
-        results: where results wait; a test passes one that listens.
+        results: where results wait; a wire or a test passes one that listens.
     """
 
     def __init__(self, *, allowed_ns: int, now_ns: int = 0, results: ResultQueue | None = None) -> None:
@@ -58,13 +58,18 @@ class Handshake:
         self._trigger_ack = self._missed = self._completed_toggle = self._exposed = False
         self._command = JobCommand()
         self._trouble = Trouble.NONE
-        self.announce: Callable[[int, Verdict, str], None] | None = None
+        self._notices = Notices()
+        self.announce: Callable[[int, Verdict | None, str], None] | None = None
         """Called with each result before it can be shown."""
+        self.announce_trigger: Callable[[int, int], None] | None = None
+        """Called with each acquisition as it is counted, and when its part was triggered [ns]."""
+        self.gate = GateShown()
+        """What the reject gate shows."""
 
     # ---- the PLC's side ----
 
-    def write(self, control: Control, now_ns: int) -> None:
-        """Take what the PLC has written.
+    def write(self, control: Control, now_ns: int) -> Asked:
+        """Take what the PLC has written, and say what its Execute Command has asked for.
 
         The acknowledgement counts first (it is for the result the PLC has seen), the trigger last: a trigger written
         together with Set Offline or a job change is missed, since nobody could say which job it is for. Later ones are the
@@ -79,6 +84,7 @@ class Handshake:
         if control.trigger and not before.trigger and control.trigger_enable:
             self._trigger(now_ns, ambiguous=asked is Asked.JOB)
         self._trigger_ack = self._trigger_ack and control.trigger
+        return asked
 
     def status(self, now_ns: int) -> Status:
         """What the PLC sees now."""
@@ -100,13 +106,21 @@ class Handshake:
             error=self._trouble is not Trouble.NONE,
             exposure_complete=self._exposed,
             job_pass=results.valid and results.shown.verdict is Verdict.OK,
+            reject_gate=self.gate.reject,
+            gate_clearing=self.gate.clearing,
             heartbeat=(now_ns - self._started_ns) // SECOND_NS % (LAST_ACQUISITION + 1),
             current_job=self._command.job,
             error_code=self._trouble,
             acquisition_id=self._acquisition,
             result=results.shown,
             counters=self.counters,
+            notices=self._notices,
         )
+
+    @property
+    def job(self) -> int:
+        """The job that runs."""
+        return self._command.job
 
     @property
     def counters(self) -> Counters:
@@ -125,6 +139,14 @@ class Handshake:
     def ready(self, is_ready: bool) -> None:
         """Whether the station can take a trigger. An acquisition that is open stays open."""
         self._station_ready = is_ready
+
+    def notice(self, notices: Notices) -> None:
+        """Show this from now on. That golden parts are due is an error, which ends with it: nobody need clear it."""
+        if notices.challenge_due and not self._notices.challenge_due:
+            self._trouble = Trouble.CHALLENGE
+        elif not notices.challenge_due and self._trouble is Trouble.CHALLENGE:
+            self._trouble = Trouble.NONE
+        self._notices = notices
 
     def take(self, now_ns: int) -> PlcRequest | None:
         """The next request. Asking for it says that the station has finished with the trigger it took before.
@@ -145,7 +167,7 @@ class Handshake:
         self.tick(now_ns)
         if self._seen_by_camera in self._deadlines:
             self._say_fault(self._seen_by_camera, Trouble.SUPERSEDED)
-        self._seen_by_camera = self._open(deadline_ns)
+        self._seen_by_camera = self._open(deadline_ns, at_ns=deadline_ns - self._allowed_ns)
         return self._seen_by_camera
 
     def exposed(self, acquisition: int) -> None:
@@ -173,6 +195,11 @@ class Handshake:
 
     # ---- time ----
 
+    @property
+    def due_ns(self) -> int | None:
+        """When the next FAULT is due by itself [ns]; None while nothing is open."""
+        return min(self._deadlines.values(), default=None)
+
     def tick(self, now_ns: int) -> None:
         """Let everything happen that is due: FAULT for each acquisition whose deadline has come, earliest first."""
         if not self._deadlines or min(self._deadlines.values()) > now_ns:
@@ -188,7 +215,7 @@ class Handshake:
             self._miss(now_ns)
             return
         deadline_ns = now_ns + self._allowed_ns
-        acquisition = self._open(deadline_ns)
+        acquisition = self._open(deadline_ns, at_ns=now_ns)
         self._working_on, self._taken = acquisition, False
         self._trigger_ack, self._missed = True, False
         self._ask(RequestKind.TRIGGER, now_ns, acquisition=acquisition, deadline_ns=deadline_ns)
@@ -198,22 +225,26 @@ class Handshake:
         self._missed = True
         self._missed_count += 1
         self._trouble = Trouble.MISSED
-        acquisition = self._count()
+        acquisition = self._count(now_ns)
         self._close(Result(acquisition=acquisition, verdict=Verdict.FAULT, trouble=Trouble.MISSED))
         self._ask(RequestKind.MISSED, now_ns, acquisition=acquisition, deadline_ns=now_ns)
 
-    def _open(self, deadline_ns: int) -> int:
-        acquisition = self._count()
+    def _open(self, deadline_ns: int, *, at_ns: int) -> int:
+        acquisition = self._count(at_ns)
+        if self.announce is not None:
+            self.announce(acquisition, None, "")
         self._deadlines[acquisition] = deadline_ns
         self._last_opened, self._exposed = acquisition, False
         return acquisition
 
-    def _count(self) -> int:
+    def _count(self, at_ns: int) -> int:
         """The next acquisition: 1 to 65535, never one that is open or that the station may still answer."""
         self._triggers += 1
         self._acquisition = self._acquisition % LAST_ACQUISITION + 1
         while self._acquisition in self._deadlines or self._acquisition == self._working_on:
             self._acquisition = self._acquisition % LAST_ACQUISITION + 1
+        if self.announce_trigger is not None:
+            self.announce_trigger(self._acquisition, at_ns)
         return self._acquisition
 
     def _say_fault(self, acquisition: int, trouble: Trouble) -> None:

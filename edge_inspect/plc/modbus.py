@@ -11,9 +11,10 @@ from typing import Annotated
 
 from pydantic import Field
 
+from edge_inspect.datatypes import Deed, Outcome, Peer
 from edge_inspect.errors import PlcError
-from edge_inspect.plc.modbus_guard import Guard, networks_of
 from edge_inspect.plc.modbus_server import ModbusServer
+from edge_inspect.plc.peers import Guard, networks_of
 from edge_inspect.plc.registers import decode_control, encode_status
 from edge_inspect.plc.shared import SharedHandshake
 
@@ -50,7 +51,7 @@ def open_modbus(
         ConfigError: `allow` names no network.
         PlcError: the address or port cannot be listened on.
     """
-    guard = Guard(networks=networks_of(allow), connections=connections, idle_s=idle_s)
+    guard = Guard(networks=networks_of(allow, wire="modbus"), connections=connections, idle_s=idle_s)
     plc = ModbusPlc(deadline_ms=deadline_ms, host=host, port=port, unit=unit, guard=guard)
     try:
         yield plc
@@ -68,7 +69,13 @@ class ModbusPlc(SharedHandshake):
     def __init__(self, *, deadline_ms: float, host: str, port: int, unit: int, guard: Guard) -> None:
         super().__init__(deadline_ms=deadline_ms, wire="modbus")
         self._server = ModbusServer(
-            host=host, port=port, unit=unit, read=self._status_registers, write=self._control_registers, guard=guard
+            host=host,
+            port=port,
+            unit=unit,
+            read=self._status_registers,
+            write=self._control_registers,
+            refused=self._refused,
+            guard=guard,
         )
         self.bound_port = self._server.port
 
@@ -76,6 +83,11 @@ class ModbusPlc(SharedHandshake):
     def clients(self) -> int:
         """How many clients are connected."""
         return self._server.clients
+
+    @property
+    def connections(self) -> int:
+        """How often a client has connected."""
+        return self._server.connections
 
     @property
     def is_open(self) -> bool:
@@ -94,5 +106,8 @@ class ModbusPlc(SharedHandshake):
     def _status_registers(self) -> list[int]:
         return encode_status(self.status())
 
-    def _control_registers(self, registers: list[int]) -> None:
-        self.write(decode_control(registers))
+    def _control_registers(self, registers: list[int], peer: str) -> None:
+        self.write(decode_control(registers), by=Peer(peer))
+
+    def _refused(self, deed: Deed, peer: str, why: str) -> None:
+        self.note(deed, Outcome.REFUSED, by=Peer(peer), reason=why)

@@ -19,12 +19,13 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from edge_inspect.datatypes import Inspection, PlcRequest
+from edge_inspect.datatypes import Inspection, Peer, PlcRequest
 from edge_inspect.errors import PlcError
 from edge_inspect.plc.modbus_server import silence_pymodbus
 from edge_inspect.plc.register_writes import register_writes
 from edge_inspect.plc.registers import CONTROL_COUNT, STATUS_COUNT, decode_control, encode_status
 from edge_inspect.plc.shared import SharedHandshake
+from edge_inspect.time_left import THE_END
 
 Address = Annotated[int, Field(ge=0, le=65_535 - STATUS_COUNT)]
 CLOSE_WITHIN_S = 5.0
@@ -174,7 +175,7 @@ class ModbusClientPlc(SharedHandshake):
         """Hang up and end the thread."""
         self._stopping.set()
         super().close()
-        self._thread.join(CLOSE_WITHIN_S)
+        self._thread.join(THE_END.at_most(CLOSE_WITHIN_S))
 
     # ---- the thread ----
 
@@ -192,7 +193,7 @@ class ModbusClientPlc(SharedHandshake):
 
     def _scan(self) -> None:
         """Read what the PLC wants, write what it must know; then wait for news, or for the next scan."""
-        self.write(decode_control(self._link.read(self._control_address, CONTROL_COUNT)))
+        self.write(decode_control(self._link.read(self._control_address, CONTROL_COUNT)), by=Peer(self._link.where))
         until = time.monotonic() + self._scan_s
         while True:
             news = self._publish()

@@ -1,67 +1,45 @@
-"""Who may connect to the Modbus server, how many at once, and for how long without a word.
+"""Who may connect to the Modbus server, how many at once, for how long without a word; and what becomes of a packet that is none.
 
-Modbus has no password. What is refused here is refused before its first byte is read.
+Modbus has no password. A peer is refused before its first byte is read. A header that is none of Modbus costs its connection: what comes
+after it could not be told apart any more. A request that is refused is answered and told.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextvars import ContextVar
 from typing import Any
 
+from pymodbus.pdu import ExceptionResponse, ModbusPDU
 from pymodbus.server import ModbusTcpServer
 from pymodbus.server.requesthandler import ServerRequestHandler
 
-from edge_inspect.errors import ConfigError
+from edge_inspect.datatypes import Deed
+from edge_inspect.plc.peers import Guard
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+HEADER = 6
+LENGTHS = range(2, 255)
+"""Length field of a request: unit and function at least, 253 bytes of PDU at most (Modbus Messaging Guide 1.0b, 3.1.3)."""
+PEER: ContextVar[str] = ContextVar("PEER", default="")
+"""Address of whoever made the request that is being answered."""
+Refused = Callable[[Deed, str, str], None]
+"""Called with what was refused, the peer's address, and why."""
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guard:
-    """What the server lets in.
-
-    Attributes:
-        networks: peers that may connect; empty for all.
-        connections: how many may be connected at once.
-        idle_s: a connection that says nothing for so long is closed [s]; 0 never.
-    """
-
-    networks: tuple[Network, ...] = ()
-    connections: int = 16
-    idle_s: float = 0.0
-
-    def why_refused(self, peer: str, connected: int) -> str:
-        """Why a peer may not come in beside those that are `connected`; "" if it may."""
-        address = ipaddress.ip_address(peer.partition("%")[0])
-        address = getattr(address, "ipv4_mapped", None) or address
-        if self.networks and not any(address in network for network in self.networks):
-            return "its address is not among `allow`"
-        return f"{connected} are connected already" if connected >= self.connections else ""
-
-
-def networks_of(allow: Sequence[str]) -> tuple[Network, ...]:
-    """Addresses and networks (`10.0.0.7`, `10.0.0.0/24`) as a person writes them.
-
-    Raises:
-        ConfigError: one of them is none.
-    """
-    try:
-        return tuple(ipaddress.ip_network(one, strict=False) for one in allow)
-    except ValueError as error:
-        raise ConfigError(f"plc: modbus: allow: {error}; write addresses or networks, as 10.0.0.7 or 10.0.0.0/24") from error
+def refuse_silently(deed: Deed, peer: str, why: str) -> None:
+    """Nobody wants to know."""
 
 
 class GuardedServer(ModbusTcpServer):
     """pymodbus's server behind a guard."""
 
-    def __init__(self, *words: Any, guard: Guard, **options: Any) -> None:
+    def __init__(self, *words: Any, guard: Guard, refused: Refused, **options: Any) -> None:
         super().__init__(*words, **options)
         self.guard = guard
+        self.refused = refused
 
     def callback_new_connection(self) -> ServerRequestHandler:
         """Called by pymodbus for each connection."""
@@ -71,13 +49,16 @@ class GuardedServer(ModbusTcpServer):
 class GuardedConnection(ServerRequestHandler):
     """One connection; a refused one is cut at once and never counted."""
 
+    peer = ""
+
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Let it in, or cut it."""
-        peer = transport.get_extra_info("peername")[0]
+        self.peer = transport.get_extra_info("peername")[0]
         others = self.server.active_connections
-        why = self.server.guard.why_refused(peer, len(others) - 1)
+        why = self.server.guard.why_refused(self.peer, len(others) - 1)
         if why:
-            logger.warning("Modbus: %s was refused: %s", peer, why)
+            logger.warning("Modbus: %s was refused: %s", self.peer, why)
+            self.server.refused(Deed.CONNECTION, self.peer, why)
             others.pop(self.unique_id)
             transport.abort()  # type: ignore[attr-defined]
             return
@@ -94,6 +75,28 @@ class GuardedConnection(ServerRequestHandler):
         self._wait_for_a_word()
         super().data_received(data)
 
+    def callback_data(self, data: bytes, addr: tuple[Any, ...] | None = None) -> int:
+        """Decode what has come so far; the connection is cut where it cannot be a request."""
+        if why := malformed(data):
+            self.server.refused(Deed.REQUEST, self.peer, f"malformed: {why}; its connection was cut")
+            self.transport.abort()  # type: ignore[attr-defined]
+            return len(data)
+        used: int = super().callback_data(data, addr)
+        return used
+
+    async def handle_request(self) -> None:
+        """Answer one request, in the name of this peer."""
+        PEER.set(self.peer)
+        await super().handle_request()  # type: ignore[no-untyped-call]
+
+    def server_send(self, pdu: ModbusPDU | None, addr: tuple[Any, ...] | None) -> None:
+        """Send an answer; a refusal is told."""
+        if isinstance(pdu, ExceptionResponse):
+            self.server.refused(
+                Deed.REQUEST, self.peer, f"function {pdu.function_code & 0x7F} was answered with exception {pdu.exception_code}"
+            )
+        super().server_send(pdu, addr)  # type: ignore[no-untyped-call]
+
     def _wait_for_a_word(self) -> None:
         self._stop_waiting()
         if self.server.guard.idle_s:
@@ -103,3 +106,13 @@ class GuardedConnection(ServerRequestHandler):
         idle: asyncio.TimerHandle | None = getattr(self, "_idle", None)
         if idle is not None:
             idle.cancel()
+
+
+def malformed(data: bytes) -> str:
+    """What in the header cannot be Modbus; "" where nothing is wrong as far as it has come."""
+    if len(data) < HEADER:
+        return ""
+    protocol, length = int.from_bytes(data[2:4], "big"), int.from_bytes(data[4:6], "big")
+    if protocol:
+        return f"protocol {protocol}, Modbus is 0"
+    return "" if length in LENGTHS else f"length {length}, a request has {LENGTHS[0]} to {LENGTHS[-1]}"

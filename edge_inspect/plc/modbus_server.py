@@ -7,7 +7,6 @@ result, and nothing has to be copied to the server in time. A write is handed ov
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import socket
 import threading
@@ -19,8 +18,10 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from edge_inspect.errors import PlcError
-from edge_inspect.plc.modbus_guard import Guard, GuardedServer
+from edge_inspect.plc.modbus_guard import PEER, GuardedServer, Refused, refuse_silently
+from edge_inspect.plc.peers import Guard, why_not_bound
 from edge_inspect.plc.registers import CONTROL_COUNT, CONTROL_START, STATUS_COUNT, STATUS_START
+from edge_inspect.time_left import THE_END
 
 EVERY_UNIT = 0
 EVERYBODY = Guard()
@@ -29,6 +30,7 @@ NOT_SIGNIFICANT_UNIT = 255
 COIL_FUNCTIONS = frozenset({1, 2, 5, 15})
 KEEPALIVE = {socket.TCP_KEEPIDLE: 30, socket.TCP_KEEPINTVL: 5, socket.TCP_KEEPCNT: 3}
 """A PLC that lost its power says no goodbye: its connection is given up after 45 s [s, s, count]."""
+CLOSE_WITHIN_S = 5.0
 SHUT_TRIES = 100
 """A client that asks without pause must not keep the server open; each try lets its request finish."""
 
@@ -41,6 +43,7 @@ class ModbusServer:
     Attributes:
         port: the port it listens on.
         clients: how many clients are connected.
+        connections: how often one has connected.
     """
 
     def __init__(
@@ -50,10 +53,20 @@ class ModbusServer:
         port: int,
         unit: int,
         read: Callable[[], list[int]],
-        write: Callable[[list[int]], None],
+        write: Callable[[list[int], str], None],
+        refused: Refused = refuse_silently,
         guard: Guard = EVERYBODY,
     ) -> None:
-        """Listen; `read` gives the status registers, `write` takes the control registers. Both are called in its thread.
+        """Listen.
+
+        Args:
+            host: address to listen on.
+            port: its port; 0 takes a free one.
+            unit: number to answer to; 0 answers to every one.
+            read: gives the status registers. It and the others are called in the server's thread.
+            write: takes the control registers and the address of who wrote them.
+            refused: hears of connections and requests that were refused.
+            guard: who may connect.
 
         Raises:
             PlcError: the address cannot be listened on, and why.
@@ -62,11 +75,11 @@ class ModbusServer:
         _try_to_bind(host, port)
         self._where = (host, port)
         self._read, self._write = read, write
-        self._guard = guard
+        self._guard, self._refused = guard, refused
         self._control = [0] * CONTROL_COUNT
         self._devices = _devices(unit, self._answer)
         self._opened: Future[int] = Future()
-        self.clients = 0
+        self.clients = self.connections = 0
         self._thread = threading.Thread(target=self._run, name="modbus", daemon=True)
         self._thread.start()
         self.port = self._opened.result()
@@ -80,7 +93,7 @@ class ModbusServer:
         """Close every connection and the thread; a second call does nothing."""
         if self.serving:
             self._loop.call_soon_threadsafe(self._closing.set)
-            self._thread.join()
+            self._thread.join(THE_END.at_most(CLOSE_WITHIN_S))
 
     def _run(self) -> None:
         try:
@@ -91,7 +104,9 @@ class ModbusServer:
 
     async def _serve(self) -> None:
         self._loop, self._closing = asyncio.get_running_loop(), asyncio.Event()
-        server = GuardedServer(self._devices, address=self._where, trace_connect=self._count_client, guard=self._guard)
+        server = GuardedServer(
+            self._devices, address=self._where, trace_connect=self._count_client, guard=self._guard, refused=self._refused
+        )
         try:
             await server.serve_forever(background=True)
         except RuntimeError:  # pymodbus tells the reason only to its log; `_try_to_bind` has excluded the usual ones
@@ -103,6 +118,7 @@ class ModbusServer:
 
     def _count_client(self, connected: bool) -> None:
         self.clients += 1 if connected else -1
+        self.connections += connected
         logger.info("Modbus client %s, now %d", "connected" if connected else "gone", self.clients)
 
     async def _answer(
@@ -122,7 +138,7 @@ class ModbusServer:
                 self._control[register] = self._control[register] & ~(1 << bit) | value << bit
             else:
                 self._control[offset] = value
-        self._write(self._control)
+        self._write(self._control, PEER.get())
 
 
 def silence_pymodbus() -> None:
@@ -183,18 +199,8 @@ def _try_to_bind(host: str, port: int) -> None:
             probe.bind((address[0], port, *address[2:]))
             probe.listen(1)
     except (OSError, OverflowError) as error:
-        raise PlcError(_sentence(host, port, _advice(error))) from error
+        raise PlcError(_sentence(host, port, why_not_bound(error))) from error
 
 
 def _sentence(host: str, port: int, why: str) -> str:
     return f"plc: modbus: cannot listen on {host} port {port}: {why}"
-
-
-def _advice(error: OSError | OverflowError) -> str:
-    number = error.errno if isinstance(error, OSError) else None
-    return {
-        errno.EADDRINUSE: "another program uses it; stop that one, or give another port",
-        errno.EACCES: "ports below 1024 need a privilege; give CAP_NET_BIND_SERVICE to the service, or a port from 1024 on",
-        errno.EADDRNOTAVAIL: "this machine does not have that address; give one of its own, or 0.0.0.0 for all",
-        socket.EAI_NONAME: "no such host is known; give an address of this machine, or 0.0.0.0 for all",
-    }.get(number or 0, f"{error}; give an address of this machine and a port from 0 to 65535")

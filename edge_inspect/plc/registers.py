@@ -53,6 +53,10 @@ def _bit(address: int, bit: int, name: str, meaning: str, *, width: int = 1) -> 
     return Row(address=address, kind="bit" if width == 1 else "bits", name=name, meaning=meaning, bit=bit, width=width)
 
 
+def _noticed(bit: int, name: str, meaning: str) -> Row:
+    return Row(address=101, kind="bit", name=name, meaning=meaning, bit=bit, source=f"notices.{name}")
+
+
 def _number(address: int, kind: Kind, name: str, meaning: str, source: str = "") -> Row:
     return Row(address=address, kind=kind, name=name, meaning=meaning, source=source)
 
@@ -85,6 +89,21 @@ STATUS: tuple[Row, ...] = (
     _bit(100, 15, "error", "error_code is not 0"),
     _bit(101, 3, "exposure_complete", "the part of the newest accepted trigger may move"),
     _bit(101, 4, "job_pass", "the result shown is valid and OK"),
+    _bit(101, 5, "reject_gate", "the part at the reject gate is to be rejected now (docs/gate.md); off where the station has no gate"),
+    _bit(101, 6, "gate_clearing", "the gate rejects everything: it is unknown what lies on the belt"),
+    _noticed(8, "check_light", "light, sharpness or place of the picture are not as at the calibration; the station's log says which"),
+    _noticed(9, "recalibrate", "scores of accepted parts have moved away from those of the calibration"),
+    _noticed(10, "challenge_due", "golden parts are asked for: not ready, and no part gets OK, until they have passed"),
+    _noticed(11, "challenge_running", "golden parts are being shown: triggers are taken, and every result is FAULT"),
+    Row(
+        address=101,
+        kind="bits",
+        name="zone",
+        meaning="zone of the worst region: its place in the recipe, 15 for any later one; 0 outside of all",
+        bit=12,
+        width=4,
+        source="result.zone",
+    ),
     _number(102, "uint16", "current_job", "the job that runs; 0 until the station has named one"),
     _number(103, "uint16", "error_code", "newest trouble since Clear Error (table below)"),
     _number(104, "uint16", "acquisition_id", "newest acquisition, 1 to 65535, then 1 again; 0 before the first"),
@@ -150,7 +169,7 @@ def decode_control(registers: Sequence[int]) -> Control:
 
 def _put(registers: list[int], row: Row, at: int, value: float) -> None:
     if row.bit is not None:
-        registers[at] |= int(value) << row.bit
+        registers[at] |= _within(value, (1 << row.width) - 1) << row.bit
     elif row.kind == "uint16":
         registers[at] = _within(value, 0xFFFF)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from datetime import datetime, timezone
 from typing import Any
 
@@ -46,6 +47,8 @@ def state_document(status: Status, *, online: bool = True) -> Document:
         "state": machine_state(status).value if online else "Preoperational",
         "job": status.current_job,
         "error": int(status.error_code),
+        "notices": asdict(status.notices),
+        "gate": {"reject": status.reject_gate, "clearing": status.gate_clearing},
         "published_at": _now(),
     }
 
@@ -68,6 +71,7 @@ def _region(region: Region) -> Document:
         "area_px": region.area_px,
         "area_mm2": region.area_mm2,
         "peak": _number(region.peak),
+        "zone": region.zone,
     }
 
 

@@ -25,7 +25,9 @@ class ResultQueue:
         thrown_away: count of results that nobody acknowledged.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, buffer: int = BUFFER) -> None:
+        """Keep `buffer` results."""
+        self._buffer = buffer
         self.shown = Result()
         self.valid = False
         self.overrun = False
@@ -40,7 +42,7 @@ class ResultQueue:
 
     def put(self, result: Result, *, buffered: bool) -> None:
         """Take a result in; without a buffer the newest replaces whatever nobody has acknowledged."""
-        room = BUFFER - 1 if buffered else 0
+        room = self._buffer - 1 if buffered else 0
         before = self.thrown_away
         if not buffered:
             self._throw_away_shown()

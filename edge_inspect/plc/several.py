@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 
-from edge_inspect.datatypes import Inspection, PlcRequest, RequestKind
+from edge_inspect.datatypes import GateShown, Inspection, Notices, PlcRequest, RequestKind
 from edge_inspect.plc.follower import DRAIN_S, Follower
-from edge_inspect.protocols import Plc
+from edge_inspect.protocols import Audited, FailsSafe, Note, Plc, ShowsGate, TakesNotices
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,11 +73,30 @@ class SeveralWires:
         self.master = master
         self._asked: deque[PlcRequest] = deque()
 
+    def audit_to(self, note: Note) -> None:
+        """Have every wire that can say who asked for what say it to `note`."""
+        for wire in (self.master, *(follower.plc for follower in self.followers)):
+            if isinstance(wire, Audited):
+                wire.audit_to(note)
+
     def ready(self, is_ready: bool, reason: str = "") -> None:
         """Say to every PLC whether the station can take a trigger."""
         self.master.ready(is_ready, reason)
         for follower in self.followers:
             follower.ready(is_ready, reason)
+
+    def notice(self, notices: Notices) -> None:
+        """Show every PLC what a person should look at; a wire without such bits has none."""
+        if isinstance(self.master, TakesNotices):
+            self.master.notice(notices)
+        for follower in self.followers:
+            follower.notice(notices)
+
+    def fail_safe(self) -> None:
+        """Have every wire whose outputs would stay as they are bring them into their safe state."""
+        for wire in (self.master, *(follower.plc for follower in self.followers)):
+            if isinstance(wire, FailsSafe):
+                wire.fail_safe()
 
     def poll(self, timeout_s: float) -> PlcRequest | None:
         """Wait for the next request of the master; one of a follower that may ask is taken first.
@@ -120,6 +139,13 @@ class SeveralWires:
         self.master.answer(request, job=job, error=error)
         for follower in self.followers:
             follower.answer(request, job=job, error=error)
+
+    def show_gate(self, shown: GateShown) -> None:
+        """Show every PLC whose wire can what the reject gate shows (called in the gate's thread)."""
+        if isinstance(self.master, ShowsGate):
+            self.master.show_gate(shown)
+        for follower in self.followers:
+            follower.show_gate(shown)
 
     def take_from_follower(self, request: PlcRequest) -> None:
         """Queue a job change that a follower's PLC asked for (called in the follower's thread; a PLC has one at a time)."""

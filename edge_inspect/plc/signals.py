@@ -7,9 +7,9 @@ a new sequence.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from edge_inspect.datatypes import Inspection, Verdict
+from edge_inspect.datatypes import Inspection, Notices, Verdict
 
 
 class Trouble(enum.IntEnum):
@@ -22,6 +22,7 @@ class Trouble(enum.IntEnum):
     STATION = 4
     JOB_FAILED = 5
     COMMAND_REFUSED = 6
+    CHALLENGE = 7
 
 
 TROUBLE_MEANING = {
@@ -32,6 +33,7 @@ TROUBLE_MEANING = {
     Trouble.STATION: "the station could not inspect the part; its record says why",
     Trouble.JOB_FAILED: "the job asked for does not run; the one before goes on",
     Trouble.COMMAND_REFUSED: "a command came while another was executing",
+    Trouble.CHALLENGE: "golden parts are due: until they are shown the station is not ready; goes by itself when they have passed",
 }
 
 
@@ -85,6 +87,7 @@ class Result:
         threshold: what the score was held against, likewise.
         region_count: number of defect regions.
         box: left, top, right, bottom of the worst region, half-open [frame px]; zeros without a region.
+        zone: place in the recipe of the zone that region lies in, from 1; 0 outside of all.
     """
 
     acquisition: int = 0
@@ -95,6 +98,7 @@ class Result:
     threshold: float = float("nan")
     region_count: int = 0
     box: tuple[int, int, int, int] = (0, 0, 0, 0)
+    zone: int = 0
 
 
 def result_from_inspection(inspection: Inspection) -> Result:
@@ -109,6 +113,7 @@ def result_from_inspection(inspection: Inspection) -> Result:
         threshold=_or_nan(inspection.threshold),
         region_count=len(inspection.regions),
         box=(0, 0, 0, 0) if worst is None else (worst.left, worst.top, worst.right, worst.bottom),
+        zone=0 if worst is None else worst.zone_number,
     )
 
 
@@ -157,12 +162,15 @@ class Status:
         error: `error_code` is not 0.
         exposure_complete: the exposure of the newest accepted acquisition is over and the part may move.
         job_pass: the result shown is valid and OK.
+        reject_gate: the reject gate's output is on.
+        gate_clearing: the gate rejects everything, since it is unknown what lies on the belt.
         heartbeat: counts up once a second, wraps after 65535.
         current_job: the job that runs.
         error_code: the newest trouble since Clear Error.
         acquisition_id: the newest acquisition.
         result: the result shown; it stays readable after its acknowledgement.
         counters: what has happened so far.
+        notices: what a person should look at.
     """
 
     trigger_ready: bool
@@ -180,12 +188,15 @@ class Status:
     error: bool
     exposure_complete: bool
     job_pass: bool
+    reject_gate: bool
+    gate_clearing: bool
     heartbeat: int
     current_job: int
     error_code: Trouble
     acquisition_id: int
     result: Result
     counters: Counters
+    notices: Notices = field(default_factory=Notices)
 
     @property
     def result_code(self) -> int:

@@ -88,7 +88,7 @@ class LocalEngine:
     def open(self) -> None:
         """As `WorkerEngine.open`."""
         order = self._order
-        engine = self._guarded(lambda: Engine(_module(order.tensorrt), _module(order.cuda), order.device))
+        engine = self._guarded(lambda: Engine(_module(order.tensorrt), _module(order.cuda), order.device, order.graph))
         self._engine = engine
         _refuse_elsewhere(order, self._sidecar, engine.facts())
         tensors = [

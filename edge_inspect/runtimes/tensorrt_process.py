@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import select
-import signal
 import subprocess
 import sys
 import time
@@ -18,10 +17,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from edge_inspect.child_process import how_it_ended
 from edge_inspect.errors import EngineError
 from edge_inspect.runtimes.tensorrt_buffers import SharedBuffers
 from edge_inspect.runtimes.tensorrt_plan import BUILD_AGAIN
 from edge_inspect.runtimes.tensorrt_worker import DONE, LOAD, RUN, WARP, stay_awake
+from edge_inspect.time_left import THE_END
 
 WORKER = Path(__file__).with_name("tensorrt_worker.py")
 # A killed process is gone at once, unless the driver holds it; then it is left to the driver.
@@ -45,6 +46,7 @@ class WorkerOrder:
         kernel: compiled warp that makes the engine's input on the GPU; None makes it here.
         kernel_sha256: that it must have.
         python: interpreter to run it with; None is this one.
+        graph: launch the network's kernels as one CUDA graph where that can be recorded.
         busy_wait_s: how long both sides keep their core while they wait for each other [s]; 0 sleeps at once.
     """
 
@@ -56,6 +58,7 @@ class WorkerOrder:
     kernel: Path | None = None
     kernel_sha256: str = ""
     python: Path | None
+    graph: bool = True
     busy_wait_s: float = 0.0
 
 
@@ -146,7 +149,7 @@ class WorkerProcess:
             self._open.remove(self._commands)
             os.close(self._commands)
             self.alive = False
-            self._bury(FAREWELL_S)
+            self._bury(THE_END.at_most(FAREWELL_S))
         self.kill()
         while self._open:
             os.close(self._open.pop())
@@ -155,7 +158,7 @@ class WorkerProcess:
         """End the process now."""
         self.alive = False
         self._process.kill()
-        self._bury(BURIAL_S)
+        self._bury(THE_END.at_most(BURIAL_S))
 
     def _ask(self, command: bytes) -> None:
         try:
@@ -194,16 +197,10 @@ class WorkerProcess:
     def _broken_off(self) -> EngineError:
         self.alive = False
         self._bury(BURIAL_S)
-        return self._error(f"the TensorRT worker ended by itself ({self._ended()})")
+        return self._error(f"the TensorRT worker ended by itself ({how_it_ended(self._process.returncode)})")
 
     def _error(self, what: str) -> EngineError:
         return EngineError(f"{self._order.plan}: {what}; {self._advice if not self.alive else BUILD_AGAIN}")
-
-    def _ended(self) -> str:
-        code = self._process.returncode
-        if code is None:
-            return "the driver still holds it"
-        return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
     def _bury(self, patience_s: float) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -216,7 +213,8 @@ def _start(order: WorkerOrder, buffers: SharedBuffers, there: dict[str, int]) ->
     if order.kernel is not None:
         warp = {"kernel": str(order.kernel.absolute()), "kernel_sha256": order.kernel_sha256, "order": buffers.order, **there}
     told = {
-        **{"tensorrt": order.tensorrt, "cuda": order.cuda, "device": order.device, "busy_wait_s": order.busy_wait_s},
+        **{"tensorrt": order.tensorrt, "cuda": order.cuda, "device": order.device},
+        **{"graph": order.graph, "busy_wait_s": order.busy_wait_s},
         **{"plan": str(order.plan.absolute()), "plan_sha256": order.plan_sha256, "warp": warp},
         **{"tensors": tensors, "bytes": buffers.size, **there},
     }

@@ -29,6 +29,9 @@ from edge_inspect.runtimes.tensorrt_engines import Limits, LocalEngine, WorkerEn
 from edge_inspect.runtimes.tensorrt_frames import Mosaic
 from edge_inspect.runtimes.tensorrt_plan import PlanSidecar, load_plan, verify_kernel
 from edge_inspect.runtimes.tensorrt_process import WorkerOrder
+from edge_inspect.time_left import THE_END
+
+CLOSE_WITHIN_S = 30.0
 
 
 @contextmanager
@@ -44,6 +47,7 @@ def open_tensorrt(
     bayer: Mosaic | None = None,
     frame_mb: Annotated[int, Field(ge=1, le=1024)] = 16,
     busy_wait_ms: Annotated[int, Field(ge=0, le=1000)] = 0,
+    cuda_graph: bool = True,
     device: Annotated[int, Field(ge=0, le=63)] = 0,
     library: str = "tensorrt",
     cuda: str = "pycuda.driver",
@@ -64,6 +68,8 @@ def open_tensorrt(
         frame_mb: memory for a raw frame, here and on the GPU [MiB]; a larger frame makes it grow, which costs that part some ms.
         busy_wait_ms: line and worker keep their cores this long while they wait for each other, instead of sleeping and being woken;
             longer than from part to part, the worker never sleeps. Only where both have a core to themselves.
+        cuda_graph: launch the network's kernels as one CUDA graph, recorded after the warm-up; where TensorRT or the driver does not let
+            it be recorded, they are launched one by one. Either way the golden frames decide.
         device: number of the GPU.
         library: Python module of TensorRT, `tensorrt` or `tensorrt_rtx`.
         cuda: Python module of CUDA's driver, as pycuda offers it.
@@ -80,6 +86,7 @@ def open_tensorrt(
         plan=path,
         plan_sha256=sidecar.plan_sha256,
         python=python,
+        graph=cuda_graph,
         busy_wait_s=busy_wait_ms / 1e3,
     )
     raw = None
@@ -199,7 +206,7 @@ class RescuedEngine:
         """End it, also while it is being started again."""
         if self._rescue is not None:
             self._engine.kill()
-            self._rescue.join()
+            self._rescue.join(THE_END.at_most(CLOSE_WITHIN_S))
         self._engine.close()
 
     def _refuse_unready(self) -> None:

@@ -21,6 +21,7 @@ if __name__ == "__main__":
     sys.path[:] = [folder for folder in sys.path if os.path.realpath(folder) != os.path.dirname(os.path.realpath(__file__))]
 
 import contextlib
+import ctypes
 import fcntl
 import hashlib
 import importlib
@@ -30,7 +31,7 @@ import select
 import signal
 import struct
 import time
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import numpy as np
 
@@ -46,6 +47,9 @@ ROWS_TO_COPY = struct.Struct("@2q")
 ORDER_BYTES = PARAMETERS.size + ROWS_TO_COPY.size
 # Of a block of the launch, across and down: the threads of a warp lie along a row, and so do their reads and stores.
 WARP_THREADS = (32, 8)
+# Of CUDA's driver, which pycuda has loaded; pycuda itself (2026.1) has no graphs.
+DRIVER = "libcuda.so.1"
+OF_THIS_THREAD = 1  # CU_STREAM_CAPTURE_MODE_THREAD_LOCAL: what other threads do is not recorded, and may not spoil it
 
 Port = Tuple[str, str, Tuple[int, ...], bool]
 
@@ -69,13 +73,16 @@ class Engine:
         trt: TensorRT's module.
         cuda: `pycuda.driver`.
         device: number of the GPU.
+        graph: record the network's kernels once as a CUDA graph, where TensorRT and driver let it, and launch that for every frame.
 
     Raises:
         EngineFailed: there is no such GPU, or its driver does not answer.
     """
 
-    def __init__(self, trt: Any, cuda: Any, device: int = 0) -> None:
+    def __init__(self, trt: Any, cuda: Any, device: int = 0, graph: bool = True) -> None:
         self._trt, self._cuda = trt, cuda
+        self._driver = _driver(cuda) if graph else None
+        self._graph = None  # type: Optional[_Graph]
         self._warp = None  # type: Optional[_Warp]
         self._messages, self._logger = _collector(trt)
         try:
@@ -119,6 +126,7 @@ class Engine:
                 self._warp = _Warp(self._cuda, warp, self._host.shared[warp["order"] :][:ORDER_BYTES], image)
             for _ in range(WARM_UP_INFERENCES):
                 self._infer()
+            self._record()
         return "registered" if self._host.registered else "staged"
 
     def run(self) -> None:
@@ -148,12 +156,12 @@ class Engine:
         with contextlib.suppress(self._cuda.Error), self._current():
             for memory in self.__dict__.pop("_memory", {}).values():
                 memory.free()
-            for part in (self._warp, self.__dict__.get("_host")):
+            for part in (self._graph, self._warp, self.__dict__.get("_host")):
                 if part is not None:
                     part.close()
             for name in ("_execution", "_engine", "_runtime", "_stream"):
                 self.__dict__.pop(name, None)
-        self._warp = None
+        self._warp = self._graph = None
         for name in ("_host", "_inputs", "_outputs"):
             self.__dict__.pop(name, None)
 
@@ -180,9 +188,28 @@ class Engine:
         if not self._ports.bind(self._engine, self._execution, {name: int(memory) for name, memory in self._memory.items()}):
             raise EngineFailed("TensorRT does not take the addresses of its tensors: %s" % self._said())
 
+    @property
+    def recorded(self) -> bool:
+        """Whether the network's kernels are launched as one CUDA graph."""
+        return self._graph is not None
+
+    def _launch(self) -> bool:
+        """Queue the network's kernels, one by one."""
+        return bool(self._ports.launch(self._execution, self._stream.handle))
+
+    def _record(self) -> None:
+        """Let a graph do what `_launch` does; where that cannot be recorded, `_launch` goes on doing it."""
+        if self._driver is None:
+            return
+        graph = _Graph(self._driver, self._stream.handle)
+        if graph.record(self._launch):
+            self._graph = graph
+            self._infer()  # the first launch of a graph uploads it
+        del self._messages[:]  # why something cannot be recorded is no error of the engine
+
     def _infer(self) -> None:
         self._feed()
-        launched = self._ports.launch(self._execution, self._stream.handle)
+        launched = self._launch() if self._graph is None else self._graph.launch()
         if launched:
             for device, place in self._outputs:
                 self._host.fetch(device, place, self._stream)
@@ -211,6 +238,8 @@ class Engine:
             yield
         except self._cuda.Error as error:
             raise EngineFailed("the GPU failed: %s" % error, fatal=True) from error
+        except MemoryError as error:
+            raise EngineFailed("the worker is out of memory; see what else runs on this machine", fatal=True) from error
 
     @contextlib.contextmanager
     def _current(self) -> Iterator[None]:
@@ -220,6 +249,53 @@ class Engine:
             yield
         finally:
             self._context.pop()
+
+
+class _Graph:
+    """Work on a stream, recorded once: some hundred kernels of a network are then queued by one call instead of as many.
+
+    Inputs and outputs are not in it: how much of a camera's frame is copied differs from part to part.
+    """
+
+    def __init__(self, driver: Any, stream: int) -> None:
+        self._driver, self._stream = driver, ctypes.c_void_p(stream)
+        self._executable = ctypes.c_void_p()
+
+    def record(self, work: Callable[[], bool]) -> bool:
+        """Record what `work` queues, without running it; False where that cannot be, and the stream is as it was."""
+        if self._driver.cuStreamBeginCapture_v2(self._stream, OF_THIS_THREAD):
+            return False
+        graph = ctypes.c_void_p()
+        try:
+            queued = work()
+        finally:
+            ended = self._driver.cuStreamEndCapture(self._stream, ctypes.byref(graph))
+        if not graph:
+            return False
+        made = queued and not ended and not self._instantiate(graph)
+        self._driver.cuGraphDestroy(graph)
+        return bool(made)
+
+    def launch(self) -> bool:
+        """Queue all of it.
+
+        Raises:
+            EngineFailed: the GPU is lost for this process.
+        """
+        failed = self._driver.cuGraphLaunch(self._executable, self._stream)
+        if failed:
+            raise EngineFailed("the GPU failed: cuGraphLaunch gave CUDA error %d" % failed, fatal=True)
+        return True
+
+    def close(self) -> None:
+        """Give it back; nothing of it runs any more."""
+        self._driver.cuGraphExecDestroy(self._executable)
+
+    def _instantiate(self, graph: Any) -> int:
+        made = ctypes.byref(self._executable)
+        if hasattr(self._driver, "cuGraphInstantiateWithFlags"):  # from CUDA 11.4 on
+            return int(self._driver.cuGraphInstantiateWithFlags(made, graph, ctypes.c_ulonglong(0)))
+        return int(self._driver.cuGraphInstantiate(made, graph, None, None, ctypes.c_size_t(0)))
 
 
 class _Host:
@@ -356,6 +432,17 @@ def gpu_facts(cuda: Any, device: Any) -> Dict[str, str]:
     }
 
 
+def _driver(cuda: Any) -> Any:
+    """CUDA's driver by its C names; None where it is not the one that `cuda` uses."""
+    if cuda.__name__ != "pycuda.driver":
+        return None
+    try:
+        driver = ctypes.CDLL(DRIVER)
+    except OSError:
+        return None
+    return driver if hasattr(driver, "cuStreamBeginCapture_v2") else None  # from CUDA 10.1 on
+
+
 def _type(kind: Any) -> str:
     return str(TYPES.get(kind.name, kind.name))
 
@@ -401,7 +488,7 @@ def main(order: Dict[str, Any]) -> None:
 
 
 def _serve(order: Dict[str, Any]) -> None:
-    engine = Engine(_module(order["tensorrt"]), _module(order["cuda"]), order["device"])
+    engine = Engine(_module(order["tensorrt"]), _module(order["cuda"]), order["device"], order["graph"])
     _say(order["answers"], engine.facts())
     if os.read(order["commands"], 1) != LOAD:
         return
@@ -409,7 +496,8 @@ def _serve(order: Dict[str, Any]) -> None:
     plan, warp = _verified(order["plan"], order["plan_sha256"]), order["warp"]
     if warp is not None:
         warp["kernel"] = _verified(warp["kernel"], warp["kernel_sha256"])
-    _say(order["answers"], {"memory": engine.load(plan, memory, order["tensors"], warp)})
+    pinned = engine.load(plan, memory, order["tensors"], warp)
+    _say(order["answers"], {"memory": pinned, "recorded": engine.recorded})
     work = {RUN: engine.run, WARP: engine.warp}
     ready = select.poll()
     ready.register(order["commands"], select.POLLIN)

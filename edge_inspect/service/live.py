@@ -11,6 +11,7 @@ import logging
 import os
 import time
 from collections import deque
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ import numpy as np
 from edge_inspect import __version__
 from edge_inspect.config import Recipe
 from edge_inspect.datatypes import Inspection, Latency, Verdict
+from edge_inspect.durable import make_folder, open_for_group
 from edge_inspect.errors import EdgeInspectError, OutputError
 from edge_inspect.service.systemd import Systemd, systemd_from_environment
 
@@ -56,8 +58,10 @@ class LiveStatus:
         self._last: dict[str, Any] | None = None
         self._latencies: deque[Latency] = deque(maxlen=LATENCIES_KEPT)
         self._alarms: dict[str, dict[str, str]] = {}
+        self._challenge: dict[str, str | None] | None = None
         self._written_s = 0.0
         self._watchers: list[Watcher] = []
+        self._beside: dict[str, Callable[[], dict[str, Any]]] = {}
 
     @property
     def now(self) -> str:
@@ -70,6 +74,10 @@ class LiveStatus:
         for source in self._alarms:
             watcher.alarm(source, stands=True)
 
+    def beside(self, name: str, summary: Callable[[], dict[str, Any]]) -> None:
+        """Show what `summary` gives under `name` in the status file, from here on."""
+        self._beside[name] = summary
+
     @property
     def counts(self) -> dict[str, int]:
         """Verdicts since start, by name."""
@@ -81,15 +89,23 @@ class LiveStatus:
         return {source: alarm["text"] for source, alarm in self._alarms.items()}
 
     def state(self, state: str) -> None:
-        """Say `starting`, `ready`, `reloading`, `stopping` or `stopped`; written at once, and told to systemd."""
+        """Say `starting`, `ready`, `challenge due`, `challenge`, `reloading`, `stopping` or `stopped`; written at once.
+
+        systemd is told. For it a station that waits for golden parts has started: it must not be restarted for that.
+        """
         self._state = state
         self._write()
-        tell = {"ready": self._systemd.ready, "reloading": self._systemd.reloading, "stopping": self._systemd.stopping}
+        started = dict.fromkeys(("ready", "challenge due", "challenge"), self._systemd.ready)
+        tell = {**started, "reloading": self._systemd.reloading, "stopping": self._systemd.stopping}
         tell.get(state, self._systemd.say)(self.line())
 
     def serving(self, recipe: Recipe, *, engine_sha256: str, calibration_id: str) -> None:
         """Say what the station inspects with."""
         self._serving = {"recipe": recipe.part, "engine_sha256": engine_sha256, "calibration_id": calibration_id}
+
+    def challenged(self, *, due: str, until: datetime | None) -> None:
+        """Say why golden parts are due ("" where they are not), and until when those that have passed count."""
+        self._challenge = {"due": due, "until": None if until is None else until.isoformat(timespec="seconds")}
 
     def note(self, inspection: Inspection) -> None:
         """Count one inspection."""
@@ -139,7 +155,8 @@ class LiveStatus:
         self._written_s = time.monotonic()
         beside = self._path.with_name(self._path.name + ".new")
         try:
-            beside.write_text(json.dumps(self._snapshot()) + "\n", encoding="utf-8")
+            with open_for_group(beside, os.O_WRONLY | os.O_TRUNC) as file:
+                file.write(json.dumps(self._snapshot()).encode() + b"\n")
             beside.replace(self._path)
         except OSError as error:
             self._own_alarm(f"{self._path}: cannot be written: {error.strerror}; check space and permissions")
@@ -159,10 +176,12 @@ class LiveStatus:
             "started_at": self._started_at,
             "updated_at": _now(),
             **self._serving,
+            "challenge": self._challenge,
             "counts": self._counts,
             "last": self._last,
             "latency_ms": percentiles_by_stage(self._latencies),
             "alarms": self._alarms,
+            **{name: summary() for name, summary in self._beside.items()},
         }
 
 
@@ -200,7 +219,7 @@ def open_status(data: Path, *, station: str) -> LiveStatus:
         OutputError: the data folder cannot be made or written.
     """
     try:
-        data.mkdir(parents=True, exist_ok=True)
+        make_folder(data)
     except OSError as error:
         raise OutputError(f"{data}: cannot be made: {error.strerror}; check `data` in the station file and the permissions") from error
     return LiveStatus(data / STATUS_FILE, station=station, systemd=systemd_from_environment())

@@ -1,9 +1,14 @@
-"""Which machine this is: what an acceptance is bound to."""
+"""Which machine this is: what an acceptance is bound to, and in which power mode it runs."""
 
 from __future__ import annotations
 
 import platform
+import shutil
+import subprocess
 from pathlib import Path
+
+ASKED_S = 5.0
+"""Longest wait for `nvpmodel` [s]."""
 
 _PROC = Path("/proc")
 
@@ -21,6 +26,18 @@ def processor(*, proc: Path = _PROC) -> str | None:
     """Name of the board where it has one, else of the processor; None where the kernel tells neither."""
     board = _text(proc / "device-tree/model")
     return board or _named(_text(proc / "cpuinfo"))
+
+
+def power_mode() -> str | None:
+    """A Jetson's power mode, as `nvpmodel -q` tells it; None on other machines. Not run on a Jetson."""
+    program = shutil.which("nvpmodel")
+    if program is None:
+        return None
+    try:
+        said = subprocess.run([program, "-q"], capture_output=True, text=True, check=True, timeout=ASKED_S)  # noqa: S603 - found on the path
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return " ".join(said.stdout.split()) or None
 
 
 def _named(cpuinfo: str) -> str | None:

@@ -4,7 +4,8 @@
 PLC and the records, `promised` notes it before, for `recovery` after a crash; `opening` opens everything a station file names.
 """
 
+from edge_inspect.station.libraries import look_for_libraries
 from edge_inspect.station.loop import Station
 from edge_inspect.station.opening import open_station, prepare_station
 
-__all__ = ["Station", "open_station", "prepare_station"]
+__all__ = ["Station", "look_for_libraries", "open_station", "prepare_station"]

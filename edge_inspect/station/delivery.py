@@ -10,14 +10,20 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edge_inspect.datatypes import Inspection
+from edge_inspect import __version__
+from edge_inspect.datatypes import Inspection, Verdict
 from edge_inspect.errors import DeadlineMissed, OutputError, PlcError
-from edge_inspect.protocols import Output, Plc, StandingAlarm
+from edge_inspect.events import Event, fields
+from edge_inspect.inspector import Inspector
+from edge_inspect.protocols import CatchesUp, Output, Plc, StandingAlarm
 from edge_inspect.service.live import LiveStatus
-from edge_inspect.station.inspections import Trigger, too_late
-from edge_inspect.station.promised import Promised
+from edge_inspect.station.inspections import OUT_OF_MEMORY, Trigger, too_late
+from edge_inspect.station.promised import Identity, Promised
 
 log = logging.getLogger(__name__)
+
+CATCH_UP_S = 0.02
+"""Longest time that a trigger may wait for records of earlier parts [s]."""
 
 
 class Delivery:
@@ -28,8 +34,22 @@ class Delivery:
         self._outputs = outputs
         self._status = status
         self._promised = promised
-        for name, output in outputs:
-            self.alarm(name, _standing(output))
+        # What an output offers is looked up once: to ask a Protocol takes longer than to write the record's line.
+        self._catching_up = [(name, output) for name, output in outputs if isinstance(output, CatchesUp)]
+        self._standing = {name: output for name, output in outputs if isinstance(output, StandingAlarm)}
+        for name, _ in outputs:
+            self._tell(name)
+
+    def decides(self, inspector: Inspector) -> None:
+        """Note what is in force from here on: a part of which the loop sees nothing before a kill is recorded with it."""
+        identity = Identity(
+            recipe=inspector.recipe.part,
+            engine_sha256=inspector.model.engine_sha256,
+            calibration_id=inspector.calibration_id,
+            recipe_sha256=inspector.recipe_sha256,
+            software=__version__,
+        )
+        self._promised.decides(identity)
 
     def expect(self, inspection: Inspection) -> None:
         """Note what is to be recorded of a part should the station be killed before its verdict stands."""
@@ -57,18 +77,40 @@ class Delivery:
         for name, output in self._outputs:
             try:
                 output.emit(inspection)
-                self.alarm(name, _standing(output))
+                self._tell(name)
             except OutputError as error:
                 self.alarm(name, str(error))
-        self._promised.recorded(inspection)
+            except MemoryError:
+                self.alarm(name, f"inspection {inspection.sequence} was not recorded: {OUT_OF_MEMORY}")
+        self._promised.recorded(inspection, owed=self._is_owed())
         self.alarm("crash note", self._promised.alarm)
         self._status.note(inspection)
+        if inspection.verdict is Verdict.FAULT:
+            said = fields(Event.PART_FAULT, part=inspection.sequence, part_id=inspection.part_id, verdict=inspection.verdict.value)
+            log.warning("part %d FAULT: %s", inspection.sequence, inspection.reason, extra=said)
+
+    def catch_up(self) -> None:
+        """Between two parts: records that wait for their disk are tried again."""
+        if not self._is_owed():
+            return
+        for name, output in self._catching_up:
+            if output.waiting:
+                output.catch_up(CATCH_UP_S)
+                if not output.waiting:
+                    self._tell(name)
+        if not self._is_owed():
+            self._promised.caught_up()
+
+    def _is_owed(self) -> bool:
+        return any(output.waiting for _, output in self._catching_up)
+
+    def _tell(self, name: str) -> None:
+        """The alarm that an output has standing although it took the part, or that it has none."""
+        standing = self._standing.get(name)
+        self.alarm(name, "" if standing is None else standing.alarm)
 
     def alarm(self, source: str, text: str) -> None:
         """Raise the alarm of `source`, or clear it with ""."""
         if self._status.alarm(source, text):
-            log.warning("alarm: %s: %s", source, text or "over")
-
-
-def _standing(output: Output) -> str:
-    return output.alarm if isinstance(output, StandingAlarm) else ""
+            event = Event.ALARM if text else Event.ALARM_OVER
+            log.warning("alarm: %s: %s", source, text or "over", extra=fields(event, alarm=source))

@@ -9,6 +9,8 @@ from datetime import datetime, timezone
 from edge_inspect.datatypes import Evidence, Frame, Inspection, Latency, PlcRequest, Verdict
 from edge_inspect.inspector import Finding, Inspector
 
+OUT_OF_MEMORY = "this machine is out of memory; see what else runs on it (`systemctl status`, `top`)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
@@ -52,6 +54,7 @@ def fault(trigger: Trigger, inspector: Inspector, reason: str, *, part_id: str =
         recipe=inspector.recipe.part,
         engine_sha256=inspector.model.engine_sha256,
         calibration_id=inspector.calibration_id,
+        recipe_sha256=inspector.recipe_sha256,
         latency=Latency(wait=max(0, time.monotonic_ns() - trigger.received_ns)),
     )
 
@@ -71,6 +74,7 @@ def inspection_from_finding(finding: Finding, frame: Frame, trigger: Trigger, in
         recipe=inspector.recipe.part,
         engine_sha256=inspector.model.engine_sha256,
         calibration_id=inspector.calibration_id,
+        recipe_sha256=inspector.recipe_sha256,
         latency=finding.latency,
         evidence=Evidence(frame=frame, score_map=finding.scores.map, placement=finding.placement),
     )

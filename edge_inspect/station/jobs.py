@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 from edge_inspect.datatypes import PlcRequest
 from edge_inspect.errors import EdgeInspectError
+from edge_inspect.freed_memory import give_back_freed_memory
 from edge_inspect.inspector import Inspector
+from edge_inspect.time_left import THE_END
 
 LEAVE_WITHIN_S = 10.0
 """Longest wait at the end for an engine that is being opened or closed beside the line [s]."""
@@ -66,12 +68,12 @@ class JobChange:
 
     def give_up(self, opened: ExitStack) -> None:
         """Close the inspector that no longer serves, beside the line."""
-        self._run(opened.close)
+        self._run(lambda: _close_and_trim(opened))
 
     def close(self) -> None:
         """Wait for what is being opened or closed, and close what nobody took."""
         for thread in self._working:
-            thread.join(LEAVE_WITHIN_S)
+            thread.join(THE_END.at_most(LEAVE_WITHIN_S))
         if (left := self.take()) is not None:
             left.opened.close()
 
@@ -96,3 +98,8 @@ class JobChange:
         thread = threading.Thread(target=work, name="job change", daemon=True)
         thread.start()
         self._working = [*(other for other in self._working if other.is_alive()), thread]
+
+
+def _close_and_trim(opened: ExitStack) -> None:
+    opened.close()
+    give_back_freed_memory()

@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
 from collections.abc import Sequence as Several
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager
 from threading import Event
 
-from edge_inspect.acceptance import ACCEPTANCE_FILE, write_acceptance
+from edge_inspect.audit import AuditRecord
 from edge_inspect.config import Station as Settings
 from edge_inspect.datatypes import Frame, Inspection, PlcRequest, RequestKind
-from edge_inspect.errors import CameraError, ConfigError, EdgeInspectError, FrameLost, PlcError
-from edge_inspect.guard import Guard, open_guard
-from edge_inspect.inspector import Inspector, open_inspector
-from edge_inspect.protocols import Camera, MayBeAway, Output, Plc
+from edge_inspect.errors import CameraError, EdgeInspectError, FrameLost, PlcError
+from edge_inspect.inspector import Inspector
+from edge_inspect.protocols import Camera, FailsSafe, MayBeAway, Output, Plc, note_nothing
 from edge_inspect.service.live import LiveStatus
+from edge_inspect.service.sampling import Sampler
 from edge_inspect.service.sequence import Sequence
 from edge_inspect.station.delivery import Delivery
-from edge_inspect.station.inspections import Trigger, fault, inspection_from_finding, trigger_from_request
-from edge_inspect.station.jobs import JobChange
+from edge_inspect.station.gate_watch import GateWatch
+from edge_inspect.station.inspections import OUT_OF_MEMORY, Trigger, fault, inspection_from_finding, trigger_from_request
 from edge_inspect.station.promised import Promised
-from edge_inspect.station.thresholds_watch import TAKEN_OVER_FILE, ThresholdsWatch
+from edge_inspect.station.serving import Serving
 
 log = logging.getLogger(__name__)
 
@@ -54,22 +53,34 @@ class Station:
         status: LiveStatus,
         sequence: Sequence,
         promised: Promised | None = None,
+        audit: AuditRecord | None = None,
+        gate: GateWatch | None = None,
     ) -> None:
         self._settings = settings
         self._camera = camera
-        self._opened = ExitStack()
-        self._inspector = self._opened.enter_context(inspector)
         self._plc = plc
         self._status = status
         self._delivery = Delivery(plc=plc, outputs=outputs, status=status, promised=promised or Promised(None, station=settings.name))
         self._sequence = sequence
+        self._gate = gate or GateWatch(None, data=settings.data, status=status)
         self._deadline_ns = int(settings.deadline_ms * 1e6)
         self._seen: int | None = None
-        self._beside = not settings.runtime.options.get("in_process", False)  # such an engine belongs to the thread that opened it
-        self._jobs = JobChange(self._open_job, beside=self._beside)
-        self._guard: Guard | None = None
-        self._unwritten = ""  # why the acceptance of what serves is not written down
-        self._job = next((job for job, recipe in settings.jobs.items() if recipe == settings.recipe), 0)
+        self._waits = False  # for a frame
+        self._audit = audit
+        self._sampler = Sampler(settings.data)
+        self._serving = Serving(
+            settings=settings,
+            inspector=inspector,
+            plc=plc,
+            delivery=self._delivery,
+            status=status,
+            note=note_nothing if audit is None else audit.note,
+            finish=self._serve_what_is_asked,
+        )
+
+    @property
+    def _inspector(self) -> Inspector:
+        return self._serving.inspector
 
     def run(self, stop: Event, *, reread: Event | None = None) -> None:
         """Serve until `stop` is set; then finish the part in flight and what the PLC has already triggered.
@@ -78,28 +89,43 @@ class Station:
             stop: set to end.
             reread: set to have the thresholds looked at between this part and the next, whether their file has changed or not.
         """
-        required = self._settings.acceptance == "required"
-        watch = ThresholdsWatch(self._settings.data / TAKEN_OVER_FILE, required=required, asked=reread)
         follow = self._follow_plc if self._settings.trigger == "plc" else self._follow_camera
-        self._unwritten = self._write_acceptance(self._inspector)
-        self._show_what_serves()
-        self._plc.answer(PlcRequest(kind=RequestKind.JOB_CHANGE, received_ns=time.monotonic_ns(), job=self._job), job=self._job)
+        self._serving.begin(reread=reread)
+        self._delivery.alarm("count", self._sequence.alarm)
         try:
             if self._camera_is_up(stop):
-                self._plc.ready(True)
-                self._status.state("ready")
+                self._serving.ready()
             while not stop.is_set():
                 follow()
-                self._look_for_thresholds(watch)
-                self._take_next_job()
+                self._delivery.catch_up()
+                self._serving.look()
+                self._look_at_audit()
+                self._sampler.look()
+                self._gate.look(self._delivery.alarm)
                 self._status.beat()
         finally:
             self._plc.ready(False, "the station is stopping")
             self._status.state("stopping")
             self._serve_what_is_asked()
-            self._jobs.close()
-            self._opened.close()
+            self._gate.fail_safe()
+            self._gate.look(self._delivery.alarm)
+            self._serving.close()
             self._status.state("stopped")
+
+    def fail_safe(self) -> None:
+        """Outputs that would stay as they are when the process ends: the gate rejects, a wire's lines are off. Called in any thread."""
+        self._gate.fail_safe()
+        if isinstance(self._plc, FailsSafe):
+            self._plc.fail_safe()
+
+    def wait_no_longer(self) -> None:
+        """Give up a frame that is being waited for; called in the loop's own thread, by a signal, once the station is to stop.
+
+        Raises:
+            CameraError: out of the camera's `grab`, which makes the part a FAULT; nothing where no frame is waited for.
+        """
+        if self._waits:
+            raise CameraError("no frame had come when the station was stopped")
 
     def _camera_is_up(self, stop: Event) -> bool:
         """Wait for a camera that connects by itself; False where `stop` came first."""
@@ -135,9 +161,7 @@ class Station:
             if frame is not None:
                 self._fault_gap(frame.sequence)
                 trigger = self._announce(frame.exposed_ns)
-                inspection = self._inspect(frame, trigger)
-                self._delivery.deliver(inspection, trigger)
-                self._guarded(inspection)
+                self._deliver(self._inspect(frame, trigger), trigger)
 
     def _serve_what_is_asked(self) -> None:
         while (request := self._poll(0)) is not None:
@@ -146,14 +170,12 @@ class Station:
     def _serve(self, request: PlcRequest) -> None:
         if request.kind is RequestKind.TRIGGER:
             trigger = self._noted(trigger_from_request(request, sequence=self._count()))
-            inspection = self._expose(trigger)
-            self._delivery.deliver(inspection, trigger)
-            self._guarded(inspection)
+            self._deliver(self._expose(trigger), trigger)
         elif request.kind is RequestKind.MISSED:
             trigger = trigger_from_request(request, sequence=self._count())
             self._delivery.record(fault(trigger, self._inspector, "the PLC triggered while the station was not ready"))
         elif request.kind is RequestKind.JOB_CHANGE:
-            self._change_job(request)
+            self._serving.change(request)
         else:
             log.info("the PLC has cleared the error")
 
@@ -168,7 +190,13 @@ class Station:
         return request
 
     def _grab(self, timeout_s: float) -> Frame | None:
-        frame = self._camera.grab(timeout_s)
+        self._waits = True
+        try:
+            frame = self._camera.grab(timeout_s)
+        except MemoryError as error:
+            raise CameraError(f"no frame could be taken: {OUT_OF_MEMORY}") from error
+        finally:
+            self._waits = False
         self._delivery.alarm("camera", "")
         return frame
 
@@ -207,10 +235,12 @@ class Station:
                 self._fault_unseen(f"exposure {lost} of the camera was lost; check its link")
         elif arrived != expected:
             log.warning("the camera's count jumped from %d to %d: it counts anew", expected - 1, arrived)
+            self._gate.lost("the camera counts anew, and parts may have passed it unseen")
 
     def _fault_unseen(self, reason: str, *, part_id: str = "") -> None:
+        self._gate.lost(f"a part passed the camera at an unknown time: {reason}")
         trigger = self._announce(time.monotonic_ns())
-        self._delivery.deliver(fault(trigger, self._inspector, reason, part_id=part_id), trigger)
+        self._deliver(fault(trigger, self._inspector, reason, part_id=part_id), trigger)
 
     def _count(self) -> int:
         sequence = self._sequence.next()
@@ -224,96 +254,19 @@ class Station:
             finding = self._inspector.inspect(frame)
         except EdgeInspectError as error:
             return fault(trigger, self._inspector, str(error), part_id=frame.part_id, taken_at=frame.taken_at)
+        except MemoryError:
+            self._delivery.alarm("memory", OUT_OF_MEMORY)
+            return fault(trigger, self._inspector, OUT_OF_MEMORY, part_id=frame.part_id, taken_at=frame.taken_at)
+        self._delivery.alarm("memory", "")
         return inspection_from_finding(finding, frame, trigger, self._inspector)
 
-    # another part on the same line
+    def _deliver(self, inspection: Inspection, trigger: Trigger) -> None:
+        """Tell PLC and records what may be said of the part; then whoever watches the line, or shows it golden parts."""
+        told = self._serving.told(inspection)
+        self._delivery.deliver(told, trigger)
+        if self._serving.delivered(inspection):
+            self._sampler.note(inspection)
 
-    def _change_job(self, request: PlcRequest) -> None:
-        if self._jobs.under_way:
-            self._plc.answer(request, job=self._job, error="another job change is under way; ask again when it is done")
-            return
-        if not self._beside:
-            self._plc.ready(False, f"job {request.job} is being opened")
-        self._jobs.start(request)
-
-    def _take_next_job(self) -> None:
-        """Between two parts: the engine that is ready takes over, or the old one goes on and the PLC is told why."""
-        job = self._jobs.take()
-        if job is None:
-            return
-        if job.inspector is None:
-            self._delivery.alarm("job", job.error)
-            self._plc.answer(job.request, job=self._job, error=job.error)
-            self._plc.ready(True)
-            return
-        self._swap(job.request, job.inspector, job.opened)
-        self._show_what_serves()
-
-    def _swap(self, request: PlcRequest, inspector: Inspector, opened: ExitStack) -> None:
-        started = time.monotonic_ns()
-        self._plc.ready(False, f"job {request.job} takes over")
-        self._serve_what_is_asked()  # accepted before Ready fell: a part of the old job
-        before = self._opened
-        self._opened, self._inspector, self._job = opened, inspector, request.job
-        self._plc.answer(request, job=self._job)
-        self._plc.ready(True)
-        log.info("job %d runs: %s; Ready was off for %.2f ms", self._job, inspector.recipe.part, (time.monotonic_ns() - started) / 1e6)
-        self._jobs.give_up(before)
-
-    @contextmanager
-    def _open_job(self, job: int) -> Iterator[Inspector]:
-        """Open a job and write down its acceptance, all beside the line: after the swap no part waits for a disk."""
-        if job not in self._settings.jobs:
-            known = ", ".join(map(str, sorted(self._settings.jobs))) or "none"
-            raise PlcError(f"job {job} is not in the station file, which has {known}; add it to `jobs`")
-        recipe = self._settings.jobs[job]
-        required, key = self._settings.acceptance == "required", self._settings.public_key
-        with open_inspector(recipe, self._settings.runtime, base=recipe.parent, accepted_before=required, public_key=key) as inspector:
-            self._unwritten = self._write_acceptance(inspector)
-            yield inspector
-
-    def _open_guard(self) -> Guard | None:
-        """The guard of what serves now, where the station file asks for one; why there is none is an alarm."""
-        if not self._settings.guard:
-            return None
-        try:
-            guard = open_guard(self._inspector.recipe)
-        except ConfigError as error:
-            self._delivery.alarm("guard", str(error))
-            return None
-        self._delivery.alarm("guard", "")
-        return guard
-
-    def _guarded(self, inspection: Inspection) -> None:
-        """Hold a part whose verdict has been delivered against the calibration: an alarm at most."""
-        if self._guard is not None:
-            self._delivery.alarm("guard", self._guard.note(inspection))
-
-    def _look_for_thresholds(self, watch: ThresholdsWatch) -> None:
-        """Between two parts: no part is held against a mixture of old and new ones."""
-        said = watch.look(self._inspector)
-        if said is not None:
-            self._delivery.alarm("thresholds", said)
-            self._guard = self._open_guard()
-            self._tell_what_serves()
-
-    def _show_what_serves(self) -> None:
-        self._delivery.alarm("job", "")
-        self._delivery.alarm("acceptance", self._unwritten)
-        self._guard = self._open_guard()
-        self._tell_what_serves()
-
-    def _tell_what_serves(self) -> None:
-        self._status.serving(
-            self._inspector.recipe,
-            engine_sha256=self._inspector.model.engine_sha256,
-            calibration_id=self._inspector.calibration_id,
-        )
-
-    def _write_acceptance(self, inspector: Inspector) -> str:
-        """Write down on what the engine was accepted as it was opened; why it cannot be written, or ""."""
-        try:
-            write_acceptance(self._settings.data / ACCEPTANCE_FILE, inspector.binding, inspector.acceptance)
-        except ConfigError as error:
-            return str(error)
-        return ""
+    def _look_at_audit(self) -> None:
+        if self._audit is not None:
+            self._delivery.alarm("audit record", self._audit.alarm)

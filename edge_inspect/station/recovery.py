@@ -5,18 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from collections.abc import Sequence as Several
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
 from edge_inspect.datatypes import Inspection, Latency, Verdict
 from edge_inspect.errors import OutputError
-from edge_inspect.outputs.records import inspection_from_record
+from edge_inspect.events import Event, fields
+from edge_inspect.outputs.records import Record, inspection_from_record
 from edge_inspect.protocols import Output, Remembers
 from edge_inspect.service.sequence import Sequence
 from edge_inspect.station.promised import Left, Told, read_left, settle
 
 log = logging.getLogger(__name__)
+
+NOT_SEEN = "the station had not seen its trigger yet"
+"""What becomes of a part of which only the count of its trigger is known."""
 
 
 def record_what_was_left(note: Path, *, outputs: Several[tuple[str, Output]], sequence: Sequence, station: str) -> None:
@@ -34,18 +38,24 @@ def record_what_was_left(note: Path, *, outputs: Several[tuple[str, Output]], se
 
 def inspections_left(left: Left, sequence: Sequence) -> Iterator[Inspection]:
     """What must stand in the records: each part with the verdict that the PLC could see, and the parts that only the wire knew of."""
+    yield from _read(left.settled)
     known = set()
-    for record in left.parts:
+    for inspection in _read(left.parts):
+        known.add(inspection.acquisition)
+        yield _as_told(inspection, left.told.get(inspection.acquisition))
+    only_told = {acquisition: told for acquisition, told in left.told.items() if acquisition not in known}
+    not_seen = sorted(left.counted.keys() - known - left.told.keys())
+    only_counted = {acquisition: Told(Verdict.FAULT.value, NOT_SEEN, left.counted[acquisition]) for acquisition in not_seen}
+    for acquisition, told in (only_told | only_counted).items():
+        yield _only_told(acquisition, told, sequence.next())
+
+
+def _read(records: Several[Record]) -> Iterator[Inspection]:
+    for record in records:
         try:
-            inspection = inspection_from_record(record)
+            yield inspection_from_record(record)
         except (KeyError, TypeError, ValueError):
             log.warning("a line of the crash note is no inspection; it is passed over: %s", record)
-            continue
-        known.add(inspection.acquisition)
-        yield _as_told(inspection, left.told.get(inspection.acquisition)) if left.wire_told else inspection
-    for acquisition, told in left.told.items():
-        if acquisition not in known:
-            yield _only_told(acquisition, told, sequence.next())
 
 
 def _as_told(inspection: Inspection, told: Told | None) -> Inspection:
@@ -59,7 +69,7 @@ def _as_told(inspection: Inspection, told: Told | None) -> Inspection:
 
 
 def _only_told(acquisition: int, told: Told, sequence: int) -> Inspection:
-    """A FAULT that the wire has said by itself, of a part that the loop has not seen."""
+    """A FAULT that the wire has said by itself, of a part that the loop has not seen; with what was in force then."""
     return Inspection(
         sequence=sequence,
         acquisition=acquisition,
@@ -70,10 +80,8 @@ def _only_told(acquisition: int, told: Told, sequence: int) -> Inspection:
         score=None,
         threshold=None,
         regions=(),
-        recipe="",
-        engine_sha256="",
-        calibration_id="",
         latency=Latency(),
+        **asdict(told.identity),
     )
 
 
@@ -85,4 +93,7 @@ def _give(name: str, output: Remembers, inspection: Inspection) -> None:
     except OutputError as error:
         log.error("%s: inspection %d, left by a crash, was not recorded: %s", name, inspection.sequence, error)
     else:
-        log.warning("%s: inspection %d (%s), left by a crash, is recorded now", name, inspection.sequence, inspection.verdict.value)
+        said = fields(Event.RECOVERED, part=inspection.sequence, verdict=inspection.verdict.value)
+        log.warning(
+            "%s: inspection %d (%s), left by a crash, is recorded now", name, inspection.sequence, inspection.verdict.value, extra=said
+        )

@@ -2,40 +2,59 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from datetime import datetime, timezone
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 
 from edge_inspect.acceptance import ACCEPTANCE_FILE, demand_acceptance
 from edge_inspect.errors import EdgeInspectError
+from edge_inspect.events import Event as Kind
+from edge_inspect.events import fields
 from edge_inspect.inspector import Inspector
 from edge_inspect.thresholds import Thresholds, load_thresholds
 
 log = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 0.5
-TAKEN_OVER_FILE = "thresholds-taken-over.jsonl"
 
 _State = tuple[Path, int, int, int]
 """A file and which version of it stands there: inode, time of its last change [ns], size."""
 
 
+@dataclass(slots=True, kw_only=True)
+class Refused:
+    """What stands in the files and does not serve.
+
+    Attributes:
+        thresholds: why what stands in `thresholds.json` is not in force, or "".
+        recipe: whether a recipe that was read again was refused.
+    """
+
+    thresholds: str = ""
+    recipe: bool = False
+    looked_s: float = 0.0
+
+    def is_due(self) -> bool:
+        """Whether a recipe was refused, and it is time to look whether its file was mended: that is not a matter of every part."""
+        if not self.recipe or time.monotonic() - self.looked_s < LOOK_EVERY_S:
+            return False
+        self.looked_s = time.monotonic()
+        return True
+
+
 class ThresholdsWatch:
     """Takes over what is put in force, at most twice a second, or at once when it is asked to."""
 
-    def __init__(self, record: Path, *, required: bool, asked: Event | None = None) -> None:
+    def __init__(self, *, required: bool, asked: Event | None = None) -> None:
         """Watch.
 
         Args:
-            record: file that every change is written to, a line each.
             required: thresholds must have been accepted with this engine on this device, as the station file asks.
             asked: set to have it looked at once, whether the file has changed or not.
         """
         self.asked = asked or Event()
-        self._record = record
         self._required = required
         self._looked_s = 0.0
         self._seen: _State | None = None
@@ -90,20 +109,6 @@ class ThresholdsWatch:
             "thresholds of %s: %s (image %.6g, pixel %.6g) from now on, before %s (image %.6g, pixel %.6g)",
             *(inspector.recipe.part, found.calibration_id, found.image_threshold, found.pixel_threshold),
             *(old.calibration_id, old.image_threshold, old.pixel_threshold),
+            extra=fields(Kind.THRESHOLDS, recipe=inspector.recipe.part, calibration_id=found.calibration_id),
         )
-        return self._recorded(inspector.recipe.part, old, found)
-
-    def _recorded(self, part: str, old: Thresholds, new: Thresholds) -> str:
-        """Write the change down; not synced, since the line waits and every inspection names its calibration durably."""
-        said = {"at": datetime.now(timezone.utc).isoformat(), "recipe": part, "before": _told(old), "now": _told(new)}
-        try:
-            with self._record.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(said) + "\n")
-        except OSError as error:
-            return f"{self._record}: the new thresholds are in force, but that could not be written: {error.strerror}; check space"
         return ""
-
-
-def _told(thresholds: Thresholds) -> dict[str, object]:
-    image, pixel = thresholds.image_threshold, thresholds.pixel_threshold
-    return {"calibration_id": thresholds.calibration_id, "image_threshold": image, "pixel_threshold": pixel}

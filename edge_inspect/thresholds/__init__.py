@@ -5,6 +5,6 @@ a bound that holds whatever the scores look like. `good_rules`, `tail`, `labelle
 each; `proposing` is the list of all. `history` keeps who put which thresholds in force, when and why.
 """
 
-from edge_inspect.thresholds.record import RegionLimits, Sample, Thresholds, load_thresholds, read_thresholds, save_thresholds
+from edge_inspect.thresholds.record import RegionLimits, Sample, Thresholds, ZoneLimits, load_thresholds, read_thresholds, save_thresholds
 
-__all__ = ["RegionLimits", "Sample", "Thresholds", "load_thresholds", "read_thresholds", "save_thresholds"]
+__all__ = ["RegionLimits", "Sample", "Thresholds", "ZoneLimits", "load_thresholds", "read_thresholds", "save_thresholds"]

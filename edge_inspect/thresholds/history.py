@@ -3,30 +3,37 @@
 Every entry carries the hash of the one before it, so an entry that was edited, taken out or moved is noticed; a tail that was cut off is
 noticed because the last entry is then not what stands in `thresholds.json`. Whoever rewrites both files completely is not: there is
 no secret in it. The history is written first and `thresholds.json` after it, each in one step: nothing is ever in force without an entry.
+What belongs to the new thresholds (their acceptance, their frames) is written before both, and does not touch what belongs to the old.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-import pwd
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from edge_inspect.chained import FIRST, line_of, sha256_of, text_of
 from edge_inspect.config import first_mistake
-from edge_inspect.durable import lock_folder, replace_file
+from edge_inspect.durable import lock_folder, replace_files
 from edge_inspect.errors import ConfigError
-from edge_inspect.thresholds.record import Thresholds, read_thresholds, save_thresholds
+from edge_inspect.thresholds.frames import CALIBRATIONS, forget_frames
+from edge_inspect.thresholds.record import Thresholds, file_content, read_thresholds
 
-FIRST = ""
-"""What the first entry says of the one before it."""
+_NEWEST = 1 << 20
+"""An entry names the hash of each frame it was made from: it is shorter than this up to some ten thousand of them [bytes]."""
 
-_START, _MIDDLE = b'{"sha256":"', b'","entry":'
-_DIGITS = 64
+
+Beside = Callable[[Thresholds | None], Mapping[Path, bytes]]
+"""More files to be written with new thresholds, in this order before them; called with what stands there until then, if anything does."""
+
+
+def nothing_beside(_stands: Thresholds | None) -> dict[Path, bytes]:
+    """No more files."""
+    return {}
 
 
 class Change(BaseModel):
@@ -60,7 +67,7 @@ class Entry(BaseModel):
     @property
     def sha256(self) -> str:
         """Hash that the next entry carries."""
-        return hashlib.sha256(self.text).hexdigest()
+        return sha256_of(self.text)
 
 
 def history_path(thresholds: Path) -> Path:
@@ -77,7 +84,19 @@ def read_history(thresholds: Path) -> tuple[Entry, ...]:
     return tuple(entry for entry, _ in _read(history_path(thresholds)))
 
 
-def put_in_force(path: Path, thresholds: Thresholds, change: Change) -> Entry:
+def newest_change(thresholds: Path, calibration_id: str) -> Change | None:
+    """Who put these thresholds in force and why, out of the last entry alone, so that a line can ask; None where that is not told."""
+    try:
+        with history_path(thresholds).open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _NEWEST))
+            last = file.read().splitlines(keepends=True)[-1]
+        entry = Entry.model_validate_json(text_of(last), strict=True)
+    except (OSError, IndexError, ValueError):  # pydantic's mistakes are ValueErrors
+        return None
+    return entry.change if entry.thresholds.calibration_id == calibration_id else None
+
+
+def put_in_force(path: Path, thresholds: Thresholds, change: Change, *, beside: Beside = nothing_beside) -> Entry:
     """Record the thresholds and write them; a running station takes them over between two parts.
 
     What stands there without an entry (from an older version, or written by another program) is recorded first, so that it can be
@@ -87,27 +106,32 @@ def put_in_force(path: Path, thresholds: Thresholds, change: Change) -> Entry:
         path: `thresholds.json`.
         thresholds: what shall stand there.
         change: who, why and from what.
+        beside: what is written with them; it must leave what belongs to the old ones as it is.
 
     Raises:
-        ConfigError: the history is not as it was written, or a file cannot be written.
+        ConfigError: the history is not as it was written, or a file cannot be written; every file is as it was.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with lock_folder(path.parent):  # two calibrations at once wait for each other
-            entry = _recorded(path, thresholds, change)
-            save_thresholds(path, thresholds)
+            written, stands = list(_read(history_path(path))), _standing(path)
+            added = list(_added(written[-1][0] if written else None, stands, thresholds, change))
+            history = b"".join([*(line for _, line in written), *(line_of(entry.text) for entry in added)])
+            replace_files({**beside(stands), history_path(path): history, path: file_content(thresholds)})
+            forget_frames(path, keep=_newest_ids([*(entry for entry, _ in written), *added]))
     except OSError as error:
         raise ConfigError(f"{history_path(path)}: cannot be written: {error.strerror}; check space and permissions") from error
-    return entry
+    return added[-1]
 
 
-def roll_back(path: Path, entry: Entry, *, by: str, reason: str) -> Entry:
+def roll_back(path: Path, entry: Entry, *, by: str, reason: str, beside: Beside = nothing_beside) -> Entry:
     """Put the thresholds of an earlier entry in force again, unchanged and under their old id.
 
     Raises:
         ConfigError: as `put_in_force`.
     """
-    return put_in_force(path, entry.thresholds, Change(action="rolled back", by=by, reason=f"to #{entry.number}: {reason}"))
+    change = Change(action="rolled back", by=by, reason=f"to #{entry.number}: {reason}")
+    return put_in_force(path, entry.thresholds, change, beside=beside)
 
 
 def find_entry(entries: tuple[Entry, ...], name: str) -> Entry:
@@ -149,29 +173,18 @@ def complaint(thresholds: Path, entries: tuple[Entry, ...]) -> str:
     )
 
 
-def who() -> str:
-    """The login of whoever runs this program; behind sudo the one who called it."""
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a container's user need not have a name
-        name = f"uid {os.getuid()}"
-    behind = os.environ.get("SUDO_USER")
-    return f"{behind} (as {name})" if behind and behind != name else name
-
-
-def _recorded(path: Path, thresholds: Thresholds, change: Change) -> Entry:
-    file = history_path(path)
-    written = list(_read(file))
-    lines = [line for _, line in written]
-    last = written[-1][0] if written else None
-    stands = _standing(path)
+def _added(last: Entry | None, stands: Thresholds | None, thresholds: Thresholds, change: Change) -> Iterator[Entry]:
+    """The entry of the change, after one of what stood there without any."""
     if stands is not None and (last is None or stands != last.thresholds):
         reason = "stood there without an entry" if last is None else f"stood there though #{last.number} was the last entry"
         last = _entry(last, stands, Change(action="found", by="unknown", reason=reason))
-        lines.append(_framed(last.text))
-    entry = _entry(last, thresholds, change)
-    replace_file(file, b"".join([*lines, _framed(entry.text)]))
-    return entry
+        yield last
+    yield _entry(last, thresholds, change)
+
+
+def _newest_ids(entries: list[Entry]) -> list[str]:
+    """The calibrations that were in force last, newest first."""
+    return list(dict.fromkeys(entry.thresholds.calibration_id for entry in reversed(entries)))[:CALIBRATIONS]
 
 
 def _standing(path: Path) -> Thresholds | None:
@@ -191,10 +204,6 @@ def _entry(last: Entry | None, thresholds: Thresholds, change: Change) -> Entry:
     )
 
 
-def _framed(text: bytes) -> bytes:
-    return _START + hashlib.sha256(text).hexdigest().encode() + _MIDDLE + text + b"}\n"
-
-
 def _read(file: Path) -> Iterator[tuple[Entry, bytes]]:
     """Every entry with its line as it stands: hashes are taken of the text, so that a later version reads this one's history."""
     try:
@@ -210,16 +219,17 @@ def _read(file: Path) -> Iterator[tuple[Entry, bytes]]:
 
 
 def _verified(file: Path, line: bytes, number: int, previous: str) -> tuple[Entry, str]:
-    text, digest = line[len(_START) + _DIGITS + len(_MIDDLE) : -2], line[len(_START) :][:_DIGITS].decode("ascii", "replace")
-    if line != _framed(text):
-        raise _altered(file, number, "its hash is not that of its text")
+    try:
+        text = text_of(line)
+    except ValueError as error:
+        raise _altered(file, number, str(error)) from error
     try:
         entry = Entry.model_validate_json(text, strict=True)
     except ValidationError as error:
         raise _altered(file, number, f"not an entry of this version: {first_mistake(error)}") from error
     if (entry.previous, entry.number) != (previous, number):
         raise _altered(file, number, "it does not follow the line before it")
-    return entry, digest
+    return entry, sha256_of(text)
 
 
 def _altered(file: Path, number: int, what: str) -> ConfigError:

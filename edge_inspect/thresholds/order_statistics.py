@@ -26,6 +26,7 @@ class Cut:
         bound: with this confidence the false-reject rate is at most this.
         wanted: the rate that was asked for.
         confidence: how sure the bound is.
+        held_out: whether it is known that the model was not made from these parts; the promise does not say so where it is not.
     """
 
     threshold: float
@@ -35,6 +36,7 @@ class Cut:
     bound: float
     wanted: float
     confidence: float = CONFIDENCE
+    held_out: bool = True
 
     @property
     def carried(self) -> bool:
@@ -44,22 +46,24 @@ class Cut:
     @property
     def promise(self) -> str:
         """The sentence a person may rely on; it never says more than the sample carries."""
+        good = "held-out good" if self.held_out else "good"
         said = (
             f"With {100 * self.confidence:g} % confidence at most {self.bound:.2%} of good parts like these are rejected "
-            f"({self.expected:.2%} expected; the threshold is the {_ordinal(self.rank)} of {self.parts} held-out good scores)."
+            f"({self.expected:.2%} expected; the threshold is the {ordinal(self.rank)} of {self.parts} {good} scores)."
         )
         if self.carried:
             return said
-        return f"{said} The wanted {self.wanted:.2%} needs {parts_needed(self.wanted, self.confidence)} held-out good parts."
+        return f"{said} The wanted {self.wanted:.2%} needs {parts_needed(self.wanted, self.confidence)} {good} parts."
 
 
-def cut(scores: Sequence[float], *, wanted: float, confidence: float = CONFIDENCE) -> Cut:
+def cut(scores: Sequence[float], *, wanted: float, confidence: float = CONFIDENCE, held_out: bool = True) -> Cut:
     """The lowest threshold that promises the wanted false-reject rate; the largest score where none can.
 
     Args:
         scores: one for each held-out good part.
         wanted: false-reject rate to promise.
         confidence: how sure the promise is.
+        held_out: whether it is known that the model was not made from these parts.
 
     Source: for the k-th largest of n exchangeable scores the rate above it is Beta(k, n + 1 - k) at most (continuous
     scores; ties only lower it): David and Nagaraja 2003, Order Statistics, section 2.3. As a tolerance bound: Wilks 1941; as a
@@ -76,6 +80,7 @@ def cut(scores: Sequence[float], *, wanted: float, confidence: float = CONFIDENC
         bound=upper_bound(rank, count, confidence),
         wanted=wanted,
         confidence=confidence,
+        held_out=held_out,
     )
 
 
@@ -130,7 +135,8 @@ def _binomial_below(rank: int, count: int, rate: float) -> float:
     )
 
 
-def _ordinal(rank: int) -> str:
+def ordinal(rank: int) -> str:
+    """`largest`, `2nd largest`, as people count."""
     if rank == 1:
         return "largest"
     suffix = "th" if rank % 100 in {11, 12, 13} else {1: "st", 2: "nd", 3: "rd"}.get(rank % 10, "th")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Scores:
     Attributes:
         good, defective: image scores, engine units.
         good_peaks, defective_peaks: largest searched cell of each; None where that is the image score.
-    good_means, defective_means: mean of the searched cells of each; None where no map is at hand.
+        good_means, defective_means: mean of the searched cells of each; None where no map is at hand.
     """
 
     good: tuple[float, ...]
@@ -38,11 +39,15 @@ class Scores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What a person asks for: a false-reject rate, how sure it must be, and what the recipe lets decide."""
+    """What a person asks for: a false-reject rate, how sure it must be, and what the recipe lets decide.
+
+    `held_out` says whether it is known that the model was not made from the parts; the promise does not say so where it is not.
+    """
 
     rate: float = 0.01
     confidence: float = CONFIDENCE
     decision: DecisionRule = field(default_factory=DecisionRule)
+    held_out: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +88,12 @@ class Rule:
 
 
 def rules_for(scores: Scores) -> Mapping[str, Rule]:
-    """The rules that this sample can be given to: those that need defects only where there are some, without those of an extra."""
-    return {name: rule for name, rule in RULES.items() if (scores.defective or not rule.needs_defects) and rule.package is None}
+    """The rules that this sample can be given to: those that need defects where there are some, those of an extra where it is there."""
+    return {name: rule for name, rule in RULES.items() if (scores.defective or not rule.needs_defects) and _installed(rule)}
+
+
+def _installed(rule: Rule) -> bool:
+    return rule.package is None or find_spec(rule.package) is not None
 
 
 def parts_to_promise(scores: Scores, wanted: Wanted) -> int:
@@ -102,7 +111,7 @@ def _each(scores: Scores, wanted: Wanted) -> tuple[float, float]:
 
 def _by_quantile(scores: Scores, wanted: Wanted) -> Proposal:
     rate, confidence = _each(scores, wanted)
-    limits = part_limits(scores.good, scores.good_peaks, wanted=rate, rule=wanted.decision, confidence=confidence)
+    limits = part_limits(scores.good, scores.good_peaks, wanted=rate, rule=wanted.decision, confidence=confidence, held_out=wanted.held_out)
     return Proposal(
         rule=QUANTILE,
         image_threshold=limits.image.threshold,
@@ -124,7 +133,8 @@ def _by_tail(scores: Scores, wanted: Wanted) -> Proposal:
         promise=_tail_promise(image, pixel),
         bound=None,
         carried=image.fits and pixel.fits,
-        described=f"generalised Pareto tail of the {image.peaks} highest of {image.parts} good scores, shape {image.pareto.shape:.2f}",
+        described=f"goes on from the {image.peaks} highest of {image.parts} good scores "
+        f"(generalised Pareto, shape {image.pareto.shape:.2f})",
     )
 
 
@@ -133,9 +143,14 @@ def _tail_promise(image: Tail, pixel: Tail) -> str:
     if fit < LEAST_FIT:
         return f"None: the highest good scores do not look like a tail that goes on evenly (fit {fit:.2f}, wanted {LEAST_FIT:.2f} or more)."
     needed = parts_needed(image.wanted, image.confidence)
+    promised = (
+        f"These {image.parts} good parts carry a promise of that: take --rule {QUANTILE}."
+        if image.parts >= needed
+        else f"A promise of that needs {needed} good parts."
+    )
     return (
         f"No promise, an extrapolation: if scores beyond the {image.parts} seen go on as the highest {image.peaks} begin "
-        f"(fit {fit:.2f}), at most {image.wanted:.2%} of good parts like these are rejected. A promise of that needs {needed} good parts."
+        f"(fit {fit:.2f}), at most {image.wanted:.2%} of good parts like these are rejected. {promised}"
     )
 
 

@@ -34,11 +34,22 @@ class RegionLimits(BaseModel):
     min_peak: float | None = None
 
 
+class ZoneLimits(BaseModel):
+    """What was learnt for one zone of the recipe: its own pixel threshold, and how large a region good parts have there."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    name: str
+    pixel_threshold: float
+    min_area_px: float = Field(default=0.0, ge=0)
+
+
 class Thresholds(BaseModel):
     """What stands in `thresholds.json`. Scores are in engine units.
 
-    `promise` is the sentence a person may rely on, with its bound; it never says more than the sample carries. `region_limits` are
-    there only where they were learnt; without them the file is what it was before there were any.
+    `promise` is the sentence a person may rely on, with its bound; it never says more than the sample carries. `confidence` is how sure
+    the bound is; older files have it in the sentence alone. `region_limits` and `zones` are there only where they were learnt; without
+    them the file is what it was before there were any. A zone that is not named here has the pixel threshold of the others.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -51,10 +62,12 @@ class Thresholds(BaseModel):
     rule: str
     promise: str
     false_reject_bound: float | None = Field(default=None, ge=0, le=1)
+    confidence: float | None = Field(default=None, ge=0, le=1)
     sample: Sample
     made_at: AwareDatetime
     software: str
     region_limits: RegionLimits | None = None
+    zones: tuple[ZoneLimits, ...] = ()
 
     @property
     def calibration_id(self) -> str:
@@ -63,7 +76,8 @@ class Thresholds(BaseModel):
 
     def written(self, *, indent: int | None = None) -> bytes:
         """The thresholds as JSON, without a line end."""
-        return self.model_dump_json(indent=indent, exclude={"region_limits"} if self.region_limits is None else None).encode()
+        left_out = {name for name in ("confidence", "region_limits", "zones") if not getattr(self, name)}
+        return self.model_dump_json(indent=indent, exclude=left_out).encode()
 
 
 def load_thresholds(path: Path, *, engine_sha256: str, recipe_sha256: str) -> Thresholds:
@@ -109,9 +123,14 @@ def save_thresholds(path: Path, thresholds: Thresholds) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(path, thresholds.written(indent=2) + b"\n")
+        replace_file(path, file_content(thresholds))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be written: {error.strerror}; check space and permissions") from error
+
+
+def file_content(thresholds: Thresholds) -> bytes:
+    """What stands in the file of these thresholds."""
+    return thresholds.written(indent=2) + b"\n"
 
 
 def _refuse_another(path: Path, what: str, *, made_for: str, running: str) -> None:

@@ -88,6 +88,7 @@ class Run:
         settings: over the configuration's defaults.
         robustness: also judge it under disturbances.
         located: use the data set's locator and its size.
+        despeckle: as the recipe has it.
     """
 
     family: str
@@ -97,6 +98,7 @@ class Run:
     settings: Mapping[str, Any] = field(default_factory=dict)
     robustness: bool = False
     located: bool = True
+    despeckle: bool = False
 
     @property
     def key(self) -> tuple[str, str, int]:
@@ -146,6 +148,7 @@ def measure(run: Run, *, data: Path, work: Path, threads: int, machine: str) -> 
         "settings": settings,
         "config": config.model_dump(mode="json"),
         "locator": run.located and run.data_set.locator is not None,
+        "despeckle": run.despeckle,
         "gmacs": round(exported.gmacs, 4),
         "training": {"seconds": round(seconds, 1), "epochs": trained.epochs, "fitted": trained.fitted, "threads": threads},
         "machine": machine,
@@ -200,6 +203,8 @@ def _write_recipe(folder: Path, run: Run) -> Path:
     content: dict[str, Any] = {"part": run.data_set.name, "engine": "engine"}
     if run.located and run.data_set.locator is not None:
         content["locator"] = run.data_set.locator.model_dump(mode="json")
+    if run.despeckle:
+        content["despeckle"] = True
     folder.mkdir(parents=True, exist_ok=True)
     recipe_file.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     return recipe_file

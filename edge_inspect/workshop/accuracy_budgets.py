@@ -28,6 +28,7 @@ class Budget:
         side: height of the network's image [px]; as wide as the data set's own size has it, else square.
         sizes: width and height [px] by data set, over all others.
         robustness: also under disturbances.
+        despeckle: as the recipe has it.
         system: name in the catalogue, where it is not the row's.
     """
 
@@ -36,6 +37,7 @@ class Budget:
     sets: Sequence[str] = ()
     located: bool = True
     robustness: bool = False
+    despeckle: bool = False
     system: str = ""
     side: int = 0
     sizes: Mapping[str, tuple[int, int]] = field(default_factory=dict)
@@ -77,7 +79,7 @@ BUDGETS: Mapping[str, Budget] = {
     "padim": Budget(),
     "padim (as it lies)": Budget(system="padim", sets=("screw",), located=False),
     "padim (larger image)": Budget(system="padim", sets=tuple(LARGER), sizes=LARGER),
-    "mdaae_sagan": Budget(settings=AN, small=AN_SMALL, robustness=True),
+    "mdaae_sagan": Budget(settings=AN, small=AN_SMALL, robustness=True, despeckle=True),
     "mdaae_sagan (plain)": Budget(system="mdaae_sagan", settings={**AN, **PLAIN}, small={**AN_SMALL, **PLAIN}, robustness=True),
     "mdaae_sagan (as it lies)": Budget(system="mdaae_sagan", settings=AN, sets=("screw",), located=False),
     "mdaae_sagan (larger image)": Budget(system="mdaae_sagan", settings=AN, small=AN_SMALL, sets=tuple(LARGER), sizes=LARGER),
@@ -121,6 +123,7 @@ def _run(family: str, budget: Budget, data_set: DataSet, seed: int) -> Run:
         settings={**_size(budget, data_set), **budget.settings, **small},
         robustness=budget.robustness,
         located=budget.located,
+        despeckle=budget.despeckle,
     )
 
 

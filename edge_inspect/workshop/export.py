@@ -103,6 +103,7 @@ def export(
         image_score=system.image_score,
         score_meaning=system.score_meaning,
         training=folder.record.training,
+        taught=folder.taught,
     )
     agreement = _Agreement(system, size, described, others)
     finished = finish(

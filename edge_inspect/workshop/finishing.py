@@ -25,12 +25,14 @@ from edge_inspect.config import Recipe
 from edge_inspect.datatypes import CellMask, Scores, UInt8Image
 from edge_inspect.decision import masked_score
 from edge_inspect.errors import ConfigError
+from edge_inspect.login import who
 from edge_inspect.model_folder import Golden, ImageScore, ImageSize, ModelFolder, Training, write_model_folder
 from edge_inspect.runtimes.reference import open_reference
 from edge_inspect.thresholds import Sample, Thresholds
-from edge_inspect.thresholds.frames import CalibrationFrames, kept, save_frames
-from edge_inspect.thresholds.history import Change, put_in_force, who
+from edge_inspect.thresholds.frames import CalibrationFrames, frames_path, kept, packed
+from edge_inspect.thresholds.history import Change, put_in_force, read_history
 from edge_inspect.thresholds.part_limits import PartLimits, part_limits
+from edge_inspect.thresholds.taught_frames import TAUGHT_FILE, packed_frames
 from edge_inspect.workshop.golden_frames import inference, make_golden
 from edge_inspect.workshop.good_images import Given, GoodImages
 
@@ -58,12 +60,14 @@ class Described:
         image_score: what the graph's second output is, as `model_folder.Manifest` says it.
         score_meaning: one line: what a score measures.
         training: what the model was made from.
+        taught: hashes of the frames it was made from; None where nobody wrote them down.
     """
 
     family: str
     image_score: ImageScore
     score_meaning: str
     training: Training
+    taught: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -115,10 +119,11 @@ def finish(
         progress: called as the work goes on.
 
     Raises:
-        ConfigError: an impossible rate, or the thresholds cannot be written.
+        ConfigError: an impossible rate, an edited history, or the thresholds cannot be written.
         EngineError: the graph is refused, or the model folder cannot be written.
     """
     refuse_impossible_rate(false_reject_rate)
+    read_history(recipe.thresholds)  # an edited one is told before the old engine is replaced
     held_out = tuple(chain.from_iterable(parts))
     with trial_folder(graph, _none_yet(graph, good), good.size, described) as trial, open_reference(model=trial) as reference:
         infer = inference(reference, good.size)
@@ -137,8 +142,9 @@ def finish(
     model = _write(folder, graph, golden, size=good.size, described=described, others=others)
     told = scores if recipe.tiles is None else [_worst(scores, held_out, part) for part in parts]
     thresholds = _thresholds(limits, told, good.fingerprint(held_out), model, recipe)
-    save_frames(recipe.thresholds, _calibration_frames(good=good, held_out=held_out, masks=masks, scores=scores, peaks=peaks, model=model))
-    put_in_force(recipe.thresholds, thresholds, _change(described, good, held_out))
+    frames = _calibration_frames(good=good, held_out=held_out, masks=masks, scores=scores, peaks=peaks, told=told, model=model)
+    beside = {frames_path(recipe.thresholds, thresholds): packed(frames)}
+    put_in_force(recipe.thresholds, thresholds, _change(described, good, held_out), beside=lambda _stands: beside)
     names = tuple(good.names[index] for index in held_out)
     return Finished(model=model, thresholds=thresholds, limits=limits, names=names, scores=scores)
 
@@ -208,6 +214,7 @@ def _write(
     described: Described,
     others: Mapping[str, bytes] | None = None,
 ) -> ModelFolder:
+    known = {} if described.taught is None else {TAUGHT_FILE: packed_frames(described.taught)}
     return write_model_folder(
         folder,
         onnx_bytes=graph.SerializeToString(deterministic=True),
@@ -220,7 +227,7 @@ def _write(
         training=described.training,
         software=f"edge-inspect {__version__}",
         created_at=datetime.now(timezone.utc),
-        others=others or {},
+        others={**(others or {}), **known},
     )
 
 
@@ -231,8 +238,10 @@ def _calibration_frames(
     masks: Sequence[CellMask],
     scores: Sequence[float],
     peaks: Sequence[float],
+    told: Sequence[float],
     model: ModelFolder,
 ) -> CalibrationFrames:
+    """Frames with their scores; `told` are the parts' scores, with tiles the highest of each."""
     chosen = kept(scores)
     return CalibrationFrames(
         images=np.stack([good.pixels[held_out[index]] for index in chosen]),
@@ -240,7 +249,7 @@ def _calibration_frames(
         scores=np.array([scores[index] for index in chosen]),
         peaks=np.array([peaks[index] for index in chosen]),
         names=tuple(good.names[held_out[index]] for index in chosen),
-        sample=np.array(scores),
+        sample=np.array(told),
         engine_sha256=model.engine_sha256,
     )
 
@@ -260,6 +269,7 @@ def _thresholds(limits: PartLimits, scores: Sequence[float], fingerprint: str, m
         rule=limits.rule,
         promise=limits.promise,
         false_reject_bound=limits.bound,
+        confidence=limits.confidence,
         sample=Sample(
             images=len(scores),
             fingerprint=fingerprint,

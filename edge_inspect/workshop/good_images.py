@@ -13,7 +13,7 @@ from edge_inspect.cameras.pictures import hash_pixels, read_picture
 from edge_inspect.config import Recipe
 from edge_inspect.datatypes import CellMask, Placement, UInt8Image
 from edge_inspect.errors import CameraError, ConfigError, PartNotLocated
-from edge_inspect.geometry import Grid, Tiling, locate, place, searched_cells, tile, warp
+from edge_inspect.geometry import Grid, Tiling, despeckle, locate, place, searched_cells, tile, warp
 from edge_inspect.model_folder import ImageSize
 
 FEWEST = 10
@@ -112,15 +112,16 @@ def place_good_images(
     for number, (name, frame) in enumerate(_readable(images, refused)):
         first = frame if first is None else first
         _refuse_another_kind(name, frame, first, recipe)
+        seen = despeckle(frame) if recipe.despeckle else frame
         try:
             size = ImageSize(width=width, height=height, channels=1 if first.shape[2] == 1 else 3)
-            placements = _placed(frame, recipe, size, cells)
+            placements = _placed(seen, recipe, size, cells)
         except PartNotLocated as error:
             refused.append(f"{name}: {error}")
             continue
         digest = hash_pixels(frame)
         for piece, placement in enumerate(placements, start=1):
-            rows.append((_named(name, len(placements), piece), warp(frame, placement), digest, placement, number))
+            rows.append((_named(name, len(placements), piece), warp(seen, placement), digest, placement, number))
     frames = len({number for *_, number in rows})
     if first is None or frames < fewest:
         raise ConfigError(_too_few(frames, refused))

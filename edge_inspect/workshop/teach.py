@@ -133,7 +133,8 @@ def _refuse_impossible(width: int, height: int) -> None:
 
 def _described(good: GoodImages, split: Split) -> Described:
     training = Training(images=len(split.fit), fingerprint=good.fingerprint(split.fit))
-    return Described(family=FAMILY, image_score="map maximum", score_meaning=MEANING, training=training)
+    taught = tuple(good.hashes[index] for index in split.fit)
+    return Described(family=FAMILY, image_score="map maximum", score_meaning=MEANING, training=training, taught=taught)
 
 
 def _fitted_graph(good: GoodImages, split: Split, seed: int, progress: Progress) -> onnx.ModelProto:

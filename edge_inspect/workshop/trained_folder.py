@@ -4,6 +4,7 @@ config.json    what was trained, on what, with what; names the hashes of the oth
 weights.pt     state dict of the settled system, read with weights_only=True
 held_out.npz   the held-out frames as the network sees them, with names, hashes and physical parts
 training.json  losses of every epoch, and why training stopped
+taught_frames.json  hashes of the frames that were learnt from or decided when to stop: they may give no threshold
 checkpoint.pt  only while it runs, see `checkpoints.py`
 """
 
@@ -27,6 +28,7 @@ from edge_inspect.datatypes import Placement
 from edge_inspect.durable import sync_folder, write_file
 from edge_inspect.errors import ConfigError, EngineError
 from edge_inspect.model_folder import ImageSize, Training
+from edge_inspect.thresholds.taught_frames import TAUGHT_FILE, packed_frames, unpacked_frames
 from edge_inspect.workshop.good_images import GoodImages
 from edge_inspect.workshop.models.catalogue import configure, make_system
 
@@ -86,12 +88,14 @@ class TrainedFolder:
         record: its `config.json`.
         good: the held-out images, and no others.
         parts: indices into them by physical part.
+        taught: hashes of the frames that weights or stop were taken from; None in a folder of an older version.
     """
 
     path: Path
     record: Record
     good: GoodImages
     parts: Parts
+    taught: tuple[str, ...] | None
 
     def load_system(self) -> Any:
         """The settled system on the CPU, in eval mode: an `nn.Module` that obeys `models.system.System`.
@@ -113,8 +117,10 @@ class TrainedFolder:
 
 
 def view_of(recipe: Recipe) -> dict[str, Any]:
-    """What in a recipe decides which pixels the network sees: region of interest and locator."""
-    return recipe.model_dump(mode="json", include={"region_of_interest", "locator"})
+    """What in a recipe decides which pixels the network sees: region of interest and locator, and whether specks are taken out."""
+    seen = recipe.model_dump(mode="json", include={"region_of_interest"})
+    seen["locator"] = recipe.locator and recipe.locator.moves_scores
+    return {**seen, "despeckle": True} if recipe.despeckle else seen
 
 
 def hash_of(state: State) -> str:
@@ -128,7 +134,14 @@ def hash_of(state: State) -> str:
 
 
 def write_trained_folder(
-    path: Path, *, record: Record, state: State, good: GoodImages, parts: Sequence[Sequence[int]], history: Mapping[str, Any]
+    path: Path,
+    *,
+    record: Record,
+    state: State,
+    good: GoodImages,
+    parts: Sequence[Sequence[int]],
+    history: Mapping[str, Any],
+    taught: Sequence[str],
 ) -> TrainedFolder:
     """Write everything; `config.json` comes last, so that a cut leaves no folder that looks finished.
 
@@ -139,6 +152,7 @@ def write_trained_folder(
         good: all images.
         parts: the held-out ones of them, by physical part.
         history: what goes into `training.json`.
+        taught: hashes of the frames that weights or stop were taken from.
 
     Raises:
         ConfigError: the folder cannot be written.
@@ -150,6 +164,7 @@ def write_trained_folder(
         WEIGHTS_FILE: weights.getvalue(),
         HELD_OUT_FILE: _packed(kept, kept_parts),
         HISTORY_FILE: (json.dumps(history, indent=2) + "\n").encode(),
+        TAUGHT_FILE: packed_frames(taught),
     }
     named = record.model_copy(update={"files": {name: _sha256(content) for name, content in contents.items()}})
     try:
@@ -161,7 +176,7 @@ def write_trained_folder(
         sync_folder(path)
     except OSError as error:
         raise ConfigError(f"{path}: the trained model cannot be written: {error.strerror}; check space and permissions") from error
-    return TrainedFolder(path=path, record=named, good=kept, parts=kept_parts)
+    return TrainedFolder(path=path, record=named, good=kept, parts=kept_parts, taught=tuple(taught))
 
 
 def read_record(path: Path) -> Record:
@@ -194,7 +209,8 @@ def open_trained_folder(path: Path) -> TrainedFolder:
         if name not in contents:
             raise EngineError(f"{path / CONFIG_FILE}: names no {name}; train again")
     good, parts = _unpacked(contents[HELD_OUT_FILE])
-    return TrainedFolder(path=path, record=record, good=good, parts=parts)
+    taught = unpacked_frames(contents[TAUGHT_FILE]) if TAUGHT_FILE in contents else None
+    return TrainedFolder(path=path, record=record, good=good, parts=parts, taught=taught)
 
 
 def _verified(file: Path, wanted: str) -> bytes:

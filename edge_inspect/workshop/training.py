@@ -128,7 +128,8 @@ def train(
     record = record.model_copy(update={"weights_sha256": hash_of(state)})
     standing = loop.standing
     history = {"stopped": stopped, "best_epoch": standing.best_epoch, "epochs": standing.history, **_named_shares(good, shares)}
-    folder = write_trained_folder(out, record=record, state=state, good=good, parts=shares.held_out, history=history)
+    taught = [good.hashes[index] for index in (*shares.fit, *shares.stop)]
+    folder = write_trained_folder(out, record=record, state=state, good=good, parts=shares.held_out, history=history, taught=taught)
     remove_checkpoint(out)
     return Trained(
         folder=folder,

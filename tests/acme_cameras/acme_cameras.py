@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import time
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -62,6 +63,10 @@ def misbehave(what, count, timeout_s):
         os.abort()
     if what == "exit":
         os._exit(3)
+    if what == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "memory":
+        bytearray(1 << 60)
     if what == "hang":
         time.sleep(3600)
     if what == "hang-holding-the-interpreter":

@@ -5,7 +5,7 @@ gpu              its name
 no_device        Builder and Runtime raise pybind's TypeError, cuda.init its own error
 parser_refuses   {node name or operator: what the parser says of it}
 build, deserialize, context   true: gives None
-execute          "false", "hang", "hang holding the interpreter", "cuda error", "exit" or "other answers"
+execute          "false", "hang", "hang holding the interpreter", "cuda error", "exit", "killed", "memory" or "other answers"
 no_registration  the device cannot page-lock memory that it did not allocate (Jetson Nano)
 warp             the kernel: "hang", "cuda error", "swapped channels" or "two levels more"
 warp launch      true: its launch is refused

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 import sys
@@ -58,9 +59,8 @@ outputs:
 
 
 @contextmanager
-def running(folder, *, wait=True):
+def running(folder, *, wait=True, command=(sys.executable, "-m", "edge_inspect", "run", "--station", "station.yaml")):
     """`edge-inspect run` in a process of its own; gives the process once it is ready, kills it at the end if need be."""
-    command = [sys.executable, "-m", "edge_inspect", "run", "--station", "station.yaml"]
     process = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
     try:
         until = time.monotonic() + 60
@@ -72,3 +72,19 @@ def running(folder, *, wait=True):
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of its own with 2 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if shutil.which("mount") is None:
+        pytest.skip("a disk that fills up is a tmpfs, and there is no mount command here")
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(disk)], capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"a disk that fills up is a tmpfs, which only root may mount: {mounted.stderr.strip()}")
+    try:
+        yield disk
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)

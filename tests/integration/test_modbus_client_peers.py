@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import datetime, timezone
@@ -57,8 +57,10 @@ def inspection_of(acquisition: int) -> Inspection:
 
 
 @contextmanager
-def station(port: int, *, control: int = 0, status: int = 100) -> Iterator[ModbusClientPlc]:
-    """A station thread that answers each trigger by rule."""
+def station(
+    port: int, *, control: int = 0, status: int = 100, before: Callable[[int], object] = lambda _: None
+) -> Iterator[ModbusClientPlc]:
+    """A station thread that answers each trigger by rule, once `before` has returned."""
     stop = threading.Event()
 
     def work(plc: ModbusClientPlc) -> None:
@@ -68,6 +70,7 @@ def station(port: int, *, control: int = 0, status: int = 100) -> Iterator[Modbu
             if request is None:
                 time.sleep(0.0005)
             elif request.kind is RequestKind.TRIGGER:
+                before(request.acquisition)
                 plc.emit(inspection_of(request.acquisition))
 
     opening = open_modbus_client(
@@ -177,13 +180,14 @@ def test_a_modbus_serial_server_gets_every_result_once(tmp_path: Path) -> None:
 
 LADDER = """
 import asyncio, json, sys
+SILENCE = 300  # scans
 from pyrung import PLC, Int, Bool, Program, Word, calc, copy, fall, latch, reset, rise, rung
 from pyrung.click import ClickBlocks, ClickDataProvider, TagMap
 from pyclickplc.server import ClickServer
 
 Control, Status, Inspection, Code, Closing = Word("Control"), Word("Status"), Word("Inspection"), Word("Code"), Word("Closing")
 Ready, Acked, Valid = Word("Ready"), Word("Acked"), Word("Valid")
-Step, Good, Bad, Torn = Int("Step"), Int("Good"), Int("Bad"), Int("Torn")
+Step, Good, Bad, Torn, Scans, Silent = Int("Step"), Int("Good"), Int("Bad"), Int("Torn"), Int("Scans"), Bool("Silent")
 
 with Program() as logic:
     with rung(): calc(Status & 1, Ready)
@@ -199,21 +203,30 @@ with Program() as logic:
     with rung(Step == 3, Code == 2): calc(Bad + 1, Bad)
     with rung(Step == 3, Inspection != Closing): calc(Torn + 1, Torn)
     with rung(Step == 3): copy(4, Step)
+    with rung(Step == 1): calc(Scans + 1, Scans)
+    with rung(Step == 2): calc(Scans + 1, Scans)
+    with rung(Step == 4): copy(0, Scans)
+    with rung(Step == 4): reset(Silent)
+    with rung(Scans > SILENCE): latch(Silent)
     with rung(Step == 4): copy(13, Control)
     with rung(Step == 4, Valid == 0): copy(0, Step)
 
 async def main(port, parts):
-    _, _, _, _, _, _, ds, dd, dh, *_ = ClickBlocks()
+    _, _, c, _, _, _, ds, dd, dh, *_ = ClickBlocks()
     tags = TagMap({Control: dh[1], Status: dh[101], Inspection: dh[106], Code: dh[107], Closing: dh[132], Step: ds[1], Good: ds[2],
-                   Bad: ds[3], Torn: ds[4], Ready: dh[201], Acked: dh[202], Valid: dh[203]})
+                   Bad: ds[3], Torn: ds[4], Ready: dh[201], Acked: dh[202], Valid: dh[203], Scans: ds[5], Silent: c[1]})
     plc = PLC(logic)
     server = ClickServer(ClickDataProvider(plc, tags), host="127.0.0.1", port=port)
     await server.start()
     print("listening", flush=True)
+    silent = False
     while True:
         plc.step()
         with plc:
-            good, bad, torn = Good.value, Bad.value, Torn.value
+            good, bad, torn, is_silent = Good.value, Bad.value, Torn.value, Silent.value
+        if is_silent is not silent:
+            silent = is_silent
+            print("silent" if silent else "answered", flush=True)
         if good + bad >= parts:
             break
         await asyncio.sleep(0.001)
@@ -241,12 +254,21 @@ def soft_plc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_soft_plc_in_ladder_logic_counts_every_result_once(soft_plc: Path) -> None:
-    port = free_port()
+def test_a_soft_plc_in_ladder_logic_counts_every_result_once_and_notices_silence(soft_plc: Path) -> None:
+    port, goes_on = free_port(), threading.Event()
+
+    def hangs_once(acquisition: int) -> None:
+        if acquisition == PARTS // 2:
+            goes_on.wait(WITHIN_S)
+
     with (
         speaking([str(soft_plc / "venv" / "bin" / "python"), "plc.py", str(port), str(PARTS)], cwd=soft_plc) as process,
-        station(port, control=24_576, status=24_676) as plc,
+        station(port, control=24_576, status=24_676, before=hangs_once) as plc,
     ):
+        assert process.stdout is not None
+        assert process.stdout.readline() == "silent\n"
+        goes_on.set()
+        assert process.stdout.readline() == "answered\n"
         said, _ = process.communicate(timeout=WITHIN_S)
         assert json.loads(said) == [20, 10, 0]
         assert plc.counters.triggers in {30, 31}

@@ -19,7 +19,7 @@ from typing import Any
 
 import pytest
 
-from edge_inspect.datatypes import Inspection, Latency, PlcRequest, Region, RequestKind, Verdict
+from edge_inspect.datatypes import Action, Deed, GateShown, Inspection, Latency, Notices, Outcome, PlcRequest, Region, RequestKind, Verdict
 from edge_inspect.errors import ConfigError, DeadlineMissed, PlcError
 from edge_inspect.plc.mqtt import PASSWORD_VARIABLE, MqttPlc, open_mqtt
 from edge_inspect.testing import check_plc
@@ -191,6 +191,24 @@ def test_who_comes_later_finds_the_state_retained_and_no_old_result(broker: Mosq
             assert [(topic, document["state"], retained) for topic, document, retained in late.heard] == [("state", "Ready", True)]
 
 
+def test_the_gate_and_the_notices_are_told_at_every_change(broker: Mosquitto) -> None:
+    with listening(broker.port) as subscriber, wire(broker) as plc:
+        eventually(lambda: plc.connected)
+
+        def told() -> list[tuple[dict[str, bool], list[str]]]:
+            return [(state["gate"], [name for name, noticed in state["notices"].items() if noticed]) for state in subscriber.of("state")]
+
+        eventually(told)
+        plc.show_gate(GateShown(reject=True))
+        eventually(lambda: told()[-1] == ({"reject": True, "clearing": False}, []))
+        plc.show_gate(GateShown(reject=True, clearing=True))
+        eventually(lambda: told()[-1] == ({"reject": True, "clearing": True}, []))
+        plc.notice(Notices(challenge_due=True, recalibrate=True))
+        eventually(lambda: told()[-1] == ({"reject": True, "clearing": True}, ["recalibrate", "challenge_due"]))
+        plc.show_gate(GateShown())
+        eventually(lambda: told()[-1] == ({"reject": False, "clearing": False}, ["recalibrate", "challenge_due"]))
+
+
 def test_fault_is_published_at_the_deadline_while_the_engine_still_works(broker: Mosquitto) -> None:
     with listening(broker.port) as subscriber, wire(broker) as plc:
         eventually(lambda: plc.connected)
@@ -210,16 +228,19 @@ def test_a_broker_that_is_killed_and_comes_back_gets_every_result_that_fits(brok
         eventually(lambda: len(subscriber.of("result")) == 1)
         broker.kill()
         eventually(lambda: not plc.connected)
-        for _ in range(40):
+        for number in range(40):
             with pytest.raises(PlcError, match="wait for"):
                 part(plc)
             eventually(lambda: not plc.counters.waiting)
-        assert plc.dropped >= 10
+            plc.show_gate(GateShown(reject=number % 2 == 1))
+            time.sleep(0.005)  # the gate's edges are seen, and take no result's place
+        assert 10 <= plc.dropped < 15, "a state said as the broker died may hold a place; one for each edge may not"
         subscriber.subscribed = False
         broker.start()
         eventually(lambda: plc.connected)
         part(plc)
         eventually(lambda: subscriber.subscribed and subscriber.of("state")[-1]["state"] == "Ready")
+        eventually(lambda: subscriber.of("state")[-1]["gate"] == {"reject": True, "clearing": False})
         assert plc.counters.overrun == 0
 
 
@@ -303,6 +324,32 @@ def test_a_job_change_is_answered_with_its_reason_and_an_old_or_wrong_command_do
     assert answers[2:] == [(None, False, 'write {"job": 0 to 999}')] * 4 + [(1, True, "")]
 
 
+def test_a_command_is_told_for_the_audit_record_with_the_broker_it_came_by(broker: Mosquitto) -> None:
+    with listening(broker.port) as subscriber:
+        say = subscriber.client.publish
+        say(f"{TOPIC}/command", '{"job": 9}', qos=1, retain=True).wait_for_publish(WITHIN_S)
+        with wire(broker, commands=True) as plc:
+            heard: list[Action] = []
+            plc.audit_to(heard.append)
+            eventually(lambda: heard)
+            say(f"{TOPIC}/command", "no job", qos=1)
+            say(f"{TOPIC}/command", '{"job": 2}', qos=1)
+            eventually(lambda: len(heard) == 3)
+            say(f"{TOPIC}/command", '{"job": 3}', qos=1)
+            eventually(lambda: len(heard) == 4)
+            request = plc.poll(WITHIN_S)
+            assert request is not None
+            plc.answer(request, job=0, error="no such file")
+    assert {(action.wire, action.by.address) for action in heard} == {("mqtt", f"127.0.0.1:{broker.port}")}
+    assert [(action.deed, action.outcome, action.subject, action.reason) for action in heard] == [
+        (Deed.JOB, Outcome.REFUSED, "job 9", "a retained command is one of some other day"),
+        (Deed.REQUEST, Outcome.REFUSED, "", "no job change"),
+        (Deed.JOB, Outcome.WANTED, "job 2", ""),
+        (Deed.JOB, Outcome.REFUSED, "job 3", "another job change is under way"),
+        (Deed.JOB, Outcome.REFUSED, "job 2", "no such file"),
+    ]
+
+
 def test_without_commands_nothing_that_is_published_reaches_the_station(broker: Mosquitto) -> None:
     with listening(broker.port) as subscriber, wire(broker) as plc:
         eventually(lambda: plc.connected)
@@ -350,8 +397,8 @@ def test_a_wrong_password_is_told_and_never_shown(
 ) -> None:
     monkeypatch.setenv(PASSWORD_VARIABLE, "open sesame")
     with wire(secured, tls=True, ca_file=tmp_path / "ca.pem", username="cell-3") as plc:
-        eventually(lambda: "refuses the station" in plc._link.trouble)
-        assert "sesame" not in repr(plc._link._broker)
+        eventually(lambda: "refuses the station" in plc._messages.trouble)
+        assert "sesame" not in repr(plc._messages._link._broker)
     assert "sesame" not in caplog.text
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sqlite3
 from contextlib import closing
 
 import pytest
 
+from edge_inspect.audit import last_entries
 from edge_inspect.cli.main import main
 from edge_inspect.config import load_recipe
 from edge_inspect.field.accepting import accept_engines
 from edge_inspect.field.fake_plc import FakePlc
 from edge_inspect.service.live import read_status
-from edge_inspect.station.thresholds_watch import TAKEN_OVER_FILE
 from edge_inspect.thresholds import read_thresholds
 from edge_inspect.thresholds.history import Change, put_in_force
 
@@ -22,6 +21,11 @@ from .conftest import running
 from .test_station_process import _wait_for, log_of, port_of
 
 CHANGE = Change(action="calibrated", by="a test", reason="a test")
+
+
+def wait_for(is_so):
+    _wait_for(is_so)
+    assert is_so()
 
 
 def thresholds_file(folder):
@@ -53,8 +57,8 @@ def test_a_line_that_runs_takes_over_six_times_and_loses_no_part(moving):
     with running(moving) as process:
         for thresholds in made:
             put_in_force(path, thresholds, CHANGE)
-            _wait_for(serves(moving, thresholds))
-        _wait_for(lambda: status_of(moving)["last"]["threshold"] == made[-1].image_threshold)  # the last ones need a part, too
+            wait_for(serves(moving, thresholds))
+        wait_for(lambda: status_of(moving)["last"]["threshold"] == made[-1].image_threshold)  # the last ones need a part, too
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     with closing(sqlite3.connect(moving / "data" / "inspections.sqlite")) as database:
@@ -66,9 +70,10 @@ def test_a_line_that_runs_takes_over_six_times_and_loses_no_part(moving):
     assert [pair for pair in seen if pair[0] in {one.calibration_id for one in made}] == [
         (one.calibration_id, one.image_threshold) for one in made
     ]
-    taken = [json.loads(line) for line in (moving / "data" / TAKEN_OVER_FILE).read_text().splitlines()]
-    assert [line["now"]["calibration_id"] for line in taken] == [one.calibration_id for one in made]
-    assert taken[1]["before"] == taken[0]["now"]
+    taken = [entry for entry in last_entries(moving / "data" / "audit", 1000) if entry.deed == "thresholds"]
+    assert [(entry.outcome, entry.subject) for entry in taken] == [("done", f"cell: {one.calibration_id}") for one in made]
+    assert {entry.user for entry in taken} == {CHANGE.by}
+    assert f"before {made[0].calibration_id}" in taken[1].reason
 
 
 def test_thresholds_of_another_recipe_are_an_alarm_and_the_old_ones_stay(cell):
@@ -76,15 +81,44 @@ def test_thresholds_of_another_recipe_are_an_alarm_and_the_old_ones_stay(cell):
     old = read_thresholds(path)
     with running(cell), FakePlc(port=port_of(cell)) as plc:
         put_in_force(path, old.model_copy(update={"recipe_sha256": "b" * 64, "image_threshold": 500.0}), CHANGE)
-        _wait_for(lambda: "thresholds" in status_of(cell)["alarms"])
+        wait_for(lambda: "thresholds" in status_of(cell)["alarms"])
         said = status_of(cell)["alarms"]["thresholds"]["text"]
         assert "made for recipe bbbbbbbbbbbb, but" in said
         assert f"the old thresholds ({old.calibration_id}) stay in force" in said
         assert [plc.inspect_one().verdict.value for _ in range(3)] == ["OK", "OK", "NG"]
         put_in_force(path, old.model_copy(update={"image_threshold": 500.0, "pixel_threshold": 500.0}), CHANGE)
-        _wait_for(lambda: not status_of(cell)["alarms"])
+        wait_for(lambda: not status_of(cell)["alarms"])
         assert [plc.inspect_one().verdict.value for _ in range(3)] == ["OK", "OK", "OK"]
     assert {line["calibration_id"] for line in log_of(cell)[:3]} == {old.calibration_id}
+
+
+def test_the_alarms_of_thresholds_of_another_engine_end_with_the_rollback_and_need_no_second_sighup(cell, monkeypatch):
+    monkeypatch.chdir(cell)
+    path = thresholds_file(cell)
+    old = read_thresholds(path)
+    with running(cell) as process, FakePlc(port=port_of(cell)) as plc:
+        put_in_force(path, old.model_copy(update={"engine_sha256": "b" * 64}), CHANGE)
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: {"thresholds", "recipe"} <= status_of(cell)["alarms"].keys())
+        assert "made for engine bbbbbbbbbbbb, but" in status_of(cell)["alarms"]["recipe"]["text"]
+        assert main(["calibrate", "--rollback", "1", "--reason", "of another engine"]) == 0
+        wait_for(lambda: not status_of(cell)["alarms"])
+        assert status_of(cell)["calibration_id"] == old.calibration_id
+        assert [plc.inspect_one().verdict.value for _ in range(3)] == ["OK", "OK", "NG"]
+
+
+def test_the_alarm_of_a_refused_recipe_stays_while_its_file_is_wrong_and_ends_when_it_is_mended(cell):
+    file = cell / "calibration" / "cell" / "recipe.yaml"
+    good, before = file.read_text(), read_thresholds(thresholds_file(cell)).calibration_id
+    with running(cell) as process:
+        file.write_text(good + "masks: {border_px: 2}\n")
+        process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "recipe" in status_of(cell)["alarms"])
+        put_in_force(thresholds_file(cell), read_thresholds(thresholds_file(cell)).model_copy(update={"image_threshold": 30.0}), CHANGE)
+        wait_for(lambda: status_of(cell)["calibration_id"] != before)
+        assert "recipe" in status_of(cell)["alarms"]
+        file.write_text(good)
+        wait_for(lambda: not status_of(cell)["alarms"])
 
 
 @pytest.mark.parametrize("content", [b"", b"{", None])
@@ -95,10 +129,10 @@ def test_a_damaged_or_missing_file_is_an_alarm_and_the_old_thresholds_stay(cell,
         path.unlink()
         if content is not None:
             path.write_bytes(content)
-        _wait_for(lambda: "thresholds" in status_of(cell)["alarms"])
+        wait_for(lambda: "thresholds" in status_of(cell)["alarms"])
         assert [plc.inspect_one().verdict.value for _ in range(3)] == ["OK", "OK", "NG"]
         path.write_bytes(whole)
-        _wait_for(lambda: not status_of(cell)["alarms"])
+        wait_for(lambda: not status_of(cell)["alarms"])
         assert not status_of(cell)["alarms"]
 
 
@@ -120,19 +154,23 @@ def test_a_station_that_demands_acceptance_takes_over_only_what_was_accepted_wit
     path = thresholds_file(cell)
     with running(cell):
         put_in_force(path, read_thresholds(path).model_copy(update={"image_threshold": 30.0}), CHANGE)
-        _wait_for(lambda: "thresholds" in status_of(cell)["alarms"])
+        wait_for(lambda: "thresholds" in status_of(cell)["alarms"])
         assert "the engine was accepted for something else" in status_of(cell)["alarms"]["thresholds"]["text"]
         assert main(["calibrate", "--rollback", "1", "--reason", "not accepted"]) == 0
-        _wait_for(lambda: not status_of(cell)["alarms"])
+        wait_for(lambda: not status_of(cell)["alarms"])
         assert status_of(cell)["state"] == "ready"
 
 
 def test_a_change_that_cannot_be_written_down_is_in_force_and_an_alarm(cell):
     path = thresholds_file(cell)
-    (cell / "data" / TAKEN_OVER_FILE).mkdir(parents=True)
+    (cell / "data").mkdir()
+    (cell / "data" / "audit").write_text("a file where the record's folder should be")
     new = read_thresholds(path).model_copy(update={"image_threshold": 30.0})
     with running(cell):
         put_in_force(path, new, CHANGE)
-        _wait_for(lambda: "thresholds" in status_of(cell)["alarms"])
-        assert "in force, but that could not be written: Is a directory" in status_of(cell)["alarms"]["thresholds"]["text"]
-        assert status_of(cell)["calibration_id"] == new.calibration_id
+        wait_for(lambda: status_of(cell)["calibration_id"] == new.calibration_id)
+        said = status_of(cell)["alarms"]["audit record"]["text"]
+        assert "control actions cannot be recorded: File exists; a file stands where a folder is wanted" in said
+        (cell / "data" / "audit").unlink()
+        wait_for(lambda: not status_of(cell)["alarms"])
+    assert [entry.deed for entry in last_entries(cell / "data" / "audit", 9)] == ["station", "serving", "thresholds"]

@@ -3,6 +3,7 @@
 The peer is a process of its own, so that it can be stopped and killed as a camera is. No time is asserted but generous ends.
 """
 
+import base64
 import logging
 import os
 import signal
@@ -220,6 +221,30 @@ def test_no_password_is_shown_to_anyone(start: Any, port: int, caplog: pytest.Lo
     assert f"camera top (http://***@127.0.0.1:{port}/mjpg?token=***)" in told
     assert "s3cret" not in shown
     assert "inspector" not in shown
+
+
+@pytest.mark.parametrize("isolated", [False, True])
+def test_a_camera_that_wants_a_password_gets_it_from_a_file(
+    start: Any, port: int, tmp_path: Path, isolated: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    wanted = "Basic " + base64.b64encode(b"viewer:s3cret/@:1").decode()
+    refusal = f"""
+        if self.headers.get("Authorization") != "{wanted}":
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="camera"')
+            self.end_headers()
+            return
+        self.send_response(200)"""
+    start(MJPEG_CAMERA.replace("        self.send_response(200)", refusal.lstrip("\n")))
+    secret = tmp_path / "camera-password"
+    secret.write_text("s3cret/@:1\n")
+    source = f"http://viewer@127.0.0.1:{port}/mjpg"
+    with opened(isolated, source=source, password_file=str(secret)) as camera:
+        until(camera, Frame)
+    with opened(isolated, source=source) as camera:
+        told = str(until(camera, CameraError))
+    assert "s3cret" not in told + caplog.text
 
 
 def test_a_server_that_never_answers_holds_up_neither_a_grab_nor_the_end_of_the_program(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections import deque
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from datetime import datetime, timezone
 
 import numpy as np
@@ -14,14 +14,15 @@ import pytest
 
 from edge_inspect.config import PluginBlock, load_recipe, load_station
 from edge_inspect.datatypes import Frame, PlcRequest, RequestKind, Verdict
-from edge_inspect.errors import CameraError, DeadlineMissed, EngineError, FrameLost, OutputError, PlcError
+from edge_inspect.errors import CameraError, ConfigError, DeadlineMissed, EngineError, FrameLost, OutputError, PlcError
 from edge_inspect.inspector import open_inspector
 from edge_inspect.plc.unwired import Unwired
 from edge_inspect.service.live import LiveStatus
 from edge_inspect.service.sequence import Sequence
-from edge_inspect.station import Station
+from edge_inspect.station import Station, guarding
 from edge_inspect.station.jobs import JobChange
 from edge_inspect.station.loop import LARGEST_GAP
+from edge_inspect.thresholds import read_thresholds, save_thresholds
 from edge_inspect.thresholds.frames import CalibrationFrames, save_frames
 from tests.conftest import write_part
 
@@ -443,7 +444,7 @@ def opening(monkeypatch):
         with open_inspector(*words, **options) as inspector:
             yield inspector
 
-    monkeypatch.setattr("edge_inspect.station.loop.open_inspector", open_slowly)
+    monkeypatch.setattr("edge_inspect.station.recipes.open_inspector", open_slowly)
     return may_open
 
 
@@ -495,7 +496,7 @@ def test_a_defect_while_a_job_is_opened_fails_the_command_and_the_old_job_goes_o
     def broken(*words, **options):
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr("edge_inspect.station.loop.open_inspector", broken)
+    monkeypatch.setattr("edge_inspect.station.recipes.open_inspector", broken)
     plc = ScriptedPlc()
     plc.script.extend([job(1), plc.answered(2), trigger(1)])
     inspections, _, _ = serve(ScriptedCamera(frame(1)), plc, trigger="plc", jobs=f"jobs: {{1: {tmp_path}}}\n")
@@ -521,7 +522,7 @@ def test_a_station_that_stops_while_a_job_is_opened_closes_it_too(serve, tmp_pat
             yield inspector
         closed.append(words[0].parent.name)
 
-    monkeypatch.setattr("edge_inspect.station.loop.open_inspector", noting)
+    monkeypatch.setattr("edge_inspect.station.recipes.open_inspector", noting)
     serve(ScriptedCamera(), Stopping(job(1)), trigger="plc", jobs=f"jobs: {{1: {other}}}\n")
     assert closed == ["other"]
 
@@ -542,6 +543,17 @@ def test_an_engine_that_belongs_to_its_thread_is_opened_in_the_lines_own():
     jobs.give_up(taken.opened)
     jobs.close()
     assert set(threads) == {threading.current_thread()}
+
+
+def test_the_memory_of_an_engine_that_no_longer_serves_is_given_back(monkeypatch):
+    done = []
+    monkeypatch.setattr("edge_inspect.station.jobs.give_back_freed_memory", lambda: done.append("given back"))
+    jobs = JobChange(nullcontext)
+    opened = ExitStack()
+    opened.callback(done.append, "closed")
+    jobs.give_up(opened)
+    jobs.close()
+    assert done == ["closed", "given back"]
 
 
 def test_a_trigger_the_wire_had_to_miss_stands_in_the_records_as_the_fault_it_said(serve):
@@ -603,6 +615,57 @@ def test_scores_that_drift_are_an_alarm_and_change_no_verdict(serve, recipe_file
     )
     save_frames(load_recipe(recipe_file).thresholds, frames)
     shown = [frame(number, grey=GOOD + 10) for number in range(1, 60)]
-    inspections, status, _ = serve(ScriptedCamera(*shown), jobs="guard: true\n")
+    opened = Until(lambda: "guard" not in [thread.name for thread in threading.enumerate()])
+    inspections, status, _ = serve(ScriptedCamera(shown[0], opened, *shown[1:]), jobs="guard: true\n")
     assert {inspection.verdict for inspection in inspections} == {Verdict.OK}
     assert "scores of accepted parts are higher than at the calibration" in status["alarms"]["guard"]["text"]
+
+
+def test_parts_go_on_while_a_guard_is_opened_at_the_start_and_for_new_thresholds(serve, live, recipe_file, monkeypatch):
+    path = load_recipe(recipe_file).thresholds
+    new = read_thresholds(path).model_copy(update={"image_threshold": 33.0})
+    parts_may_end, waited = threading.Event(), []
+
+    def opened(recipe, thresholds):
+        waited.append((threading.current_thread().name, parts_may_end.wait(3)))
+        raise ConfigError("no frames; calibrate")
+
+    def put_and_expose():
+        save_thresholds(path, new)
+        return frame(2)
+
+    def let_it_open():
+        parts_may_end.set()
+        return frame(40)
+
+    monkeypatch.setattr(guarding, "open_guard", opened)
+    in_force = Until(lambda: live._serving["calibration_id"] == new.calibration_id)
+    camera = ScriptedCamera(frame(1), put_and_expose, in_force, *map(frame, range(3, 40)), let_it_open)
+    inspections, status, _ = serve(camera, jobs="guard: true\n")
+    assert [inspection.verdict for inspection in inspections] == [Verdict.OK] * 40
+    assert inspections[-1].calibration_id == new.calibration_id
+    assert waited
+    assert set(waited) == {("guard", True)}
+    assert status["alarms"]["guard"]["text"] == "no frames; calibrate"
+
+
+def test_a_file_that_is_not_taken_over_leaves_the_guard_as_it_was(serve, live, recipe_file, monkeypatch):
+    opened = []
+
+    def fail(recipe, thresholds):
+        opened.append(recipe)
+        raise ConfigError("no frames")
+
+    monkeypatch.setattr(guarding, "open_guard", fail)
+
+    def spoil_and_expose():
+        load_recipe(recipe_file).thresholds.write_text("{")
+        opened.clear()
+        return frame(2)
+
+    refused = Until(lambda: "thresholds" in live.alarms)
+    _, status, _ = serve(
+        ScriptedCamera(frame(1), Until(lambda: len(opened) == 2), spoil_and_expose, refused, frame(3)), jobs="guard: true\n"
+    )
+    assert opened == []
+    assert status["alarms"]["guard"]["text"] == "no frames"

@@ -24,7 +24,7 @@ def inspector(recipe_file, tmp_path):
 def watch(tmp_path, monkeypatch):
     """A watch that is always due."""
     monkeypatch.setattr(thresholds_watch, "LOOK_EVERY_S", 0.0)
-    return ThresholdsWatch(tmp_path / "record.jsonl", required=False)
+    return ThresholdsWatch(required=False)
 
 
 def change(inspector, **fields):
@@ -54,7 +54,7 @@ def test_it_looks_twice_a_second_at_most_unless_it_is_asked(tmp_path, inspector,
     now_s = [100.0]
     monkeypatch.setattr(thresholds_watch.time, "monotonic", lambda: now_s[0])
     asked = Event()
-    watch = ThresholdsWatch(tmp_path / "record.jsonl", required=False, asked=asked)
+    watch = ThresholdsWatch(required=False, asked=asked)
     assert watch.look(inspector) == ""
     change(inspector, image_threshold=33.0)
     now_s[0] += 0.49
@@ -83,7 +83,7 @@ def test_region_limits_are_taken_over_with_the_thresholds(tmp_path):
 
     recipe_file = write_part(tmp_path / "cell", extra="decision: {regions: {min_area_px: 10, min_peak: 30}}\n")
     with open_inspector(recipe_file, PluginBlock(kind="reference"), base=tmp_path) as inspector:
-        watch = ThresholdsWatch(tmp_path / "record.jsonl", required=False)
+        watch = ThresholdsWatch(required=False)
         change(inspector, region_limits=RegionLimits(min_area_px=64.5, min_peak=20.0))
         assert watch.look(inspector) == ""
         assert (inspector.limits.rule.regions.min_area_px, inspector.limits.rule.regions.min_peak) == (64.5, 30.0)

@@ -45,7 +45,7 @@ def test_a_small_defect_keeps_its_pixels(tmp_path):
 
 def test_masks_and_borders_are_those_of_the_whole_region(tmp_path):
     with opened(tmp_path, TILES + "masks: {border_px: 12, ignore: [[[70, 50], [130, 50], [130, 110], [70, 110]]]}\n") as inspector:
-        searched = inspector.view(frame(256, 192))[1]
+        searched = inspector.view(frame(256, 192)).searched
         assert inspector.inspect(frame(256, 192, spot=(80, 60, 30))).verdict is Verdict.OK
         assert inspector.inspect(frame(256, 192, spot=(150, 120, 30))).verdict is Verdict.NG
     assert not searched[0].any()

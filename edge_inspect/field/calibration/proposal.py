@@ -13,8 +13,9 @@ from edge_inspect import __version__
 from edge_inspect.errors import ConfigError
 from edge_inspect.field.calibration.parts import Parts
 from edge_inspect.field.calibration.region_limits import with_region_limits
+from edge_inspect.field.calibration.zones import Places, parts_for_zones, usual_places
 from edge_inspect.scoring import Scorer
-from edge_inspect.thresholds import Sample, Thresholds
+from edge_inspect.thresholds import Sample, Thresholds, ZoneLimits
 from edge_inspect.thresholds.order_statistics import parts_needed
 from edge_inspect.thresholds.proposing import RULES, Proposal, Rule, Scores, Wanted, parts_to_promise, rules_for
 
@@ -56,21 +57,27 @@ def propose(scorer: Scorer, parts: Parts, *, rule: str, wanted: Wanted, regions:
         ConfigError: too few parts, an unknown rule, or one that this sample is not for.
     """
     _refuse_impossible(parts, wanted)
-    scores = parts.scores(own=scorer.own_score)
+    places = usual_places(parts, scorer.recipe, own=scorer.own_score) if scorer.recipe.zones else None
+    scores = parts.scores(own=scorer.own_score) if places is None else places.scores(parts)
     named = _rule(rule, scores)
     try:
-        proposal = named.propose(scores, wanted)
+        proposal, zones = _laid(named.propose(scores, wanted), places)
     except ValueError as error:
         raise ConfigError(f"--rule {rule}: {error}") from error
     limits = None
     if regions:
-        proposal, limits = with_region_limits(proposal, parts, scorer.recipe, wanted)
+        proposal, limits, zones = with_region_limits(proposal, parts, scorer.recipe, wanted)
     return Proposed(
-        thresholds=_thresholds(scorer, parts, proposal).model_copy(update={"region_limits": limits}),
+        thresholds=_thresholds(scorer, parts, proposal, wanted).model_copy(update={"region_limits": limits, "zones": zones}),
         proposal=proposal,
-        others={name: _tried(other, scores, wanted) for name, other in rules_for(scores).items() if name != rule},
-        refusal=_refusal(proposal, scores, wanted),
+        others={name: _tried(other, scores, wanted, places) for name, other in rules_for(scores).items() if name != rule},
+        refusal=_refusal(proposal, scores, wanted, places),
     )
+
+
+def _laid(proposal: Proposal, places: Places | None) -> tuple[Proposal, tuple[ZoneLimits, ...]]:
+    """The proposal in engine units, and the thresholds of the recipe's zones."""
+    return (proposal, ()) if places is None else places.in_engine_units(proposal)
 
 
 def _refuse_impossible(parts: Parts, wanted: Wanted) -> None:
@@ -95,19 +102,21 @@ def _rule(name: str, scores: Scores) -> Rule:
     return rule
 
 
-def _tried(rule: Rule, scores: Scores, wanted: Wanted) -> Proposal | str:
+def _tried(rule: Rule, scores: Scores, wanted: Wanted, places: Places | None) -> Proposal | str:
     try:
-        return rule.propose(scores, wanted)
+        return _laid(rule.propose(scores, wanted), places)[0]
     except ValueError as error:
         return str(error)
 
 
-def _refusal(proposal: Proposal, scores: Scores, wanted: Wanted) -> str:
+def _refusal(proposal: Proposal, scores: Scores, wanted: Wanted, places: Places | None) -> str:
     if proposal.carried:
         return ""
     if proposal.bound is None:
         return "the highest good scores do not fit the tail that this rule draws; use another rule, or more good parts"
     good, needed = len(scores.good), parts_to_promise(scores, wanted)
+    if places is not None:
+        good, needed = good + len(places.used), parts_for_zones(needed)
     return (
         f"{good} good parts carry a promise of {proposal.bound:.2%}, not of {wanted.rate:.2%}; bring {needed} or more, or ask for what "
         f"they carry: --false-rejects {_rounded_up(proposal.bound):g}"
@@ -119,7 +128,7 @@ def _rounded_up(rate: float) -> float:
     return float(np.ceil(rate * 1000) / 1000)
 
 
-def _thresholds(scorer: Scorer, parts: Parts, proposal: Proposal) -> Thresholds:
+def _thresholds(scorer: Scorer, parts: Parts, proposal: Proposal, wanted: Wanted) -> Thresholds:
     good = [part.score for part in parts.good]
     return Thresholds(
         image_threshold=proposal.image_threshold,
@@ -129,6 +138,7 @@ def _thresholds(scorer: Scorer, parts: Parts, proposal: Proposal) -> Thresholds:
         rule=proposal.described,
         promise=proposal.promise,
         false_reject_bound=proposal.bound,
+        confidence=None if proposal.bound is None else wanted.confidence,
         sample=Sample(
             images=len(good), fingerprint=_fingerprint(parts), minimum=min(good), median=float(np.median(good)), maximum=max(good)
         ),

@@ -8,7 +8,7 @@ from html import escape
 from pathlib import Path
 
 from edge_inspect import __version__
-from edge_inspect.field.calibration.calibration import Calibration, rule_rows
+from edge_inspect.field.calibration.calibration import Calibration, learnt_rows, rule_rows
 from edge_inspect.field.calibration.pages import style, write_page
 from edge_inspect.field.calibration.pictures import pair
 from edge_inspect.field.calibration.plots import plots
@@ -91,6 +91,7 @@ def _changes(calibration: Calibration) -> str:
     rows = [
         ("image threshold", f"{seen.old.image_threshold:.4g}" if seen.old else "none", f"{seen.new.image_threshold:.4g}"),
         ("pixel threshold", f"{seen.old.pixel_threshold:.4g}" if seen.old else "none", f"{seen.new.pixel_threshold:.4g}"),
+        *learnt_rows(calibration),
         ("good parts rejected", rate_text(seen.false_rejects(old=True)) if old else "", rate_text(seen.false_rejects())),
         ("defective parts passed", rate_text(seen.escapes(old=True)) if old else "", rate_text(seen.escapes())),
         ("stored parts rejected", rate_text(seen.rejects(old=True)) if old else "", rate_text(seen.rejects())),
@@ -114,7 +115,7 @@ def _flips(calibration: Calibration) -> Iterator[str]:
     flips = calibration.preview.flips
     if calibration.preview.old is None:
         return
-    yield f"<h2>{len(flips)} verdicts flip</h2>"
+    yield f"<h2>{len(flips)} {'verdict flips' if len(flips) == 1 else 'verdicts flip'}</h2>"
     pixel = calibration.preview.new.pixel_threshold
     yield f'<div class="cards">{"".join(_flip_card(one, pixel) for one in flips[:SHOWN])}</div>'
     if len(flips) > SHOWN:
@@ -152,7 +153,9 @@ def _rules(calibration: Calibration) -> str:
         f'<span class="soft">({escape(RULES[name].source)})</span></td></tr>'
         for name, one in rule_rows(calibration)
     )
-    return f"<h2>What each rule proposes</h2><table><tr><th>rule</th><th>threshold</th><th>what it does</th></tr>{rows}</table>"
+    return (
+        f"<h2>What each rule proposes</h2><table><tr><th>rule</th><th>threshold</th><th class='text'>what it does</th></tr>{rows}</table>"
+    )
 
 
 def _left_out(calibration: Calibration) -> Iterator[str]:
@@ -168,5 +171,5 @@ def _footer(calibration: Calibration) -> str:
     new = calibration.preview.new
     return (
         f"<footer><p>Scored by the accepted engine {new.engine_sha256} on this device; recipe {new.recipe_sha256}. "
-        f"edge-inspect {__version__}, {new.made_at:%Y-%m-%d %H:%M} UTC. Nothing is changed by this page.</p></footer>"
+        f"edge-inspect {__version__}, {new.made_at.astimezone():%Y-%m-%d %H:%M %Z}. Nothing is changed by this page.</p></footer>"
     )

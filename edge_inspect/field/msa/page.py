@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timezone
+from datetime import datetime
 from html import escape
 from pathlib import Path
 
@@ -89,7 +89,7 @@ def html(study: Study, *, source: str) -> str:
             _counts(study),
             *_wrong(study),
             *_told(study),
-            f"<footer><p>edge-inspect {__version__}, {datetime.now(timezone.utc):%Y-%m-%d %H:%M} UTC. The limits are those of AIAG's MSA "
+            f"<footer><p>edge-inspect {__version__}, {datetime.now().astimezone():%Y-%m-%d %H:%M %Z}. The limits are those of AIAG's MSA "
             "manual as secondary pages give them; a customer may ask for others.</p></footer></main></body></html>\n",
         ]
     )
@@ -101,7 +101,7 @@ def _figures(study: Study) -> str:
         for one in study.figures
     )
     heads = "<tr><th>figure</th><th>seen</th><th>95 % interval</th><th>limit</th><th>stands</th><th>in words</th></tr>"
-    return f"<h2>Figures</h2><table>{heads}{rows}</table><p class='soft'>{INDEPENDENT}</p>"
+    return f"<h2>Figures</h2><table class='words'>{heads}{rows}</table><p class='soft'>{INDEPENDENT}</p>"
 
 
 def _counts(study: Study) -> str:
@@ -118,7 +118,7 @@ def _wrong(study: Study) -> Iterator[str]:
     if study.wrong:
         rows = "".join(_row([shown[0].part, _known(shown[0]), said_text(shown), _reasons(shown)]) for shown in study.wrong)
         heads = "<tr><th>part</th><th>known as</th><th>said, trial by trial</th><th>reasons</th></tr>"
-        yield f"<h2>Parts not decided rightly every time</h2><table>{heads}{rows}</table>"
+        yield f"<h2>Parts not decided rightly every time</h2><table class='words'>{heads}{rows}</table>"
 
 
 def said_text(shown: Iterable[Presentation]) -> str:

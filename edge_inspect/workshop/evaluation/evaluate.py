@@ -86,6 +86,7 @@ def evaluate(
     base: Path | None = None,
     robustness: bool = False,
     part_of: re.Pattern[str] | None = None,
+    calibration_held: bool = True,
     resamples: int = RESAMPLES,
     seed: int = 0,
     progress: Progress = silent,
@@ -99,6 +100,7 @@ def evaluate(
         base: folder that `Path` options of the runtime are relative to; None is the recipe's.
         robustness: also inspect every picture under every disturbance.
         part_of: its first group, found in a file name, is the physical part; intervals and promise then count parts.
+        calibration_held: as `open_inspector` takes it.
         resamples: of the bootstrap.
         seed: of draws and disturbances.
         progress: called as the work goes on.
@@ -109,7 +111,8 @@ def evaluate(
         EngineError: the engine is not accepted, or failed on a picture.
     """
     parts = None if part_of is None else {image: part_name(image.picture.name, part_of) for image in labelled.images}
-    with open_inspector(recipe_file, runtime, base=base or recipe_file.resolve().parent) as inspector:
+    base = base or recipe_file.resolve().parent
+    with open_inspector(recipe_file, runtime, base=base, calibration_held=calibration_held) as inspector:
         judgement = judge(inspector, labelled.images, progress)
         outcomes = outcomes_of((one.image.kind, one.score, one.verdict) for one in judgement.judged)
         disturbed = measure_robustness(inspector, judgement.judged, outcomes, seed=seed, progress=progress) if robustness else ()

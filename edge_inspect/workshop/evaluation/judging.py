@@ -146,7 +146,8 @@ def _judged(inspector: Inspector, image: Labelled, number: int) -> Judged:
 
 def _seen(inspector: Inspector, frame: Frame, finding: Finding) -> Seen:
     """The map is copied: it may be the engine's own buffer."""
-    return Seen(score_map=finding.scores.map.copy(), placement=finding.placement, searched=inspector.view(frame)[1])
+    searched = inspector.view(inspector.cleaned(frame)).searched
+    return Seen(score_map=finding.scores.map.copy(), placement=finding.placement, searched=searched)
 
 
 def _refuse_one_sided(judged: Sequence[Judged], refused: Sequence[str]) -> None:

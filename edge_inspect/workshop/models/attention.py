@@ -11,8 +11,13 @@ import math
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
 
 from edge_inspect.workshop.models.initialise import xavier_uniform
+
+AT_ONCE_BYTES = 1 << 30
+"""Attention weights of a batch beyond this are made part by part, and again for the gradient. A map of 64 x 64 cells (the flagship's
+at 1024 x 1024 px) has 256 MiB of them for every part, and a batch of sixteen keeps several such matrices: some 20 GB."""
 
 
 class SelfAttention(nn.Module):
@@ -43,6 +48,16 @@ class SelfAttention(nn.Module):
 
     def attended(self, maps: Tensor) -> Tensor:
         """What the cells gather from the others: (n, inner, h, w)."""
+        if len(maps) > 1 and len(maps) * self._weights_bytes(maps) > AT_ONCE_BYTES:
+            return torch.cat([checkpoint(self._attended, one, use_reentrant=False) for one in torch.split(maps, 1)])
+        return self._attended(maps)
+
+    def _weights_bytes(self, maps: Tensor) -> int:
+        """Of one part's attention weights."""
+        cells = maps.shape[2] * maps.shape[3]
+        return maps.element_size() * self.heads * cells * (cells // self.pool**2)
+
+    def _attended(self, maps: Tensor) -> Tensor:
         height, width = maps.shape[2:]
         seen = functional.avg_pool2d(maps, self.pool) if self.pool > 1 else maps
         query, key, value = self._split(self.query(maps)), self._split(self.key(seen)), self._split(self.value(seen))

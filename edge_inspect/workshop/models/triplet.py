@@ -5,7 +5,8 @@ loss are in `triplet_network.py`, the negatives in `random_erasing.py`. The prot
 a cell's score is its distance from it, s(p) = |F(p) - P(p)|.
 
 Deviations:
-    - Pixels are divided by 255. The paper scales every image by its own minimum and maximum: then one bright speck moves all its scores.
+    - Pixels are divided by 255. The paper scales every image by its own minimum and maximum (`scaling: image`): then one bright speck moves
+      all its scores.
     - The sizes 1024, 512, 256, 128 are the network image's divided by 1, 2, 4, 8, those that hold a patch. One is drawn for a step, so that
       anchor, positive and negative are seen at one scale. A step is `batch` images: 16 give the paper's 256 triplets at the two
       large sizes, 128 at the small ones. A positive is another image's anchor, a negative is the positive with a box erased.
@@ -34,7 +35,14 @@ from edge_inspect.workshop.models.initialise import xavier_uniform
 from edge_inspect.workshop.models.random_erasing import erased
 from edge_inspect.workshop.models.system import Batches, Prepared, SystemConfig
 from edge_inspect.workshop.models.triplet_config import TripletConfig, border, check
-from edge_inspect.workshop.models.triplet_network import TripletNetwork, cut_patches, distances, grey_from_planes, triplet_loss
+from edge_inspect.workshop.models.triplet_network import (
+    TripletNetwork,
+    cut_patches,
+    distances,
+    grey_from_planes,
+    scaled_by_image,
+    triplet_loss,
+)
 from edge_inspect.workshop.synthetic import plant_defect
 
 
@@ -149,7 +157,8 @@ class Triplet(nn.Module):
 
     def _grey(self, frames: Tensor) -> Tensor:
         """(n, H, W, C) uint8 to (n, 1, H, W), 0 to 1 without illumination normalisation."""
-        return grey_from_planes(self.illumination(planes_from_frames(frames)))
+        grey = grey_from_planes(self.illumination(planes_from_frames(frames)))
+        return scaled_by_image(grey) if self.config.scaling == "image" else grey
 
     def _loss(self, frames: Tensor, shrink: int, count: int) -> Tensor:
         """Anchors are patches of all images; the positive is a patch of the next image (of the same one where there is only one)."""

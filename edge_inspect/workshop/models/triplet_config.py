@@ -23,6 +23,7 @@ class TripletConfig(SystemConfig):
         patch_px: side of a training patch; larger ones are the paper's suggestion.
         shrinks: the image is made so many times smaller, one of these at random.
         patches: cut from an image at each of these sizes.
+        scaling: "fixed": grey levels are divided by 255; "image": every image by its own minimum and maximum, as the paper has it.
         batch_norm, same_padding: the paper's suggestions for later. Zeros around every layer, and no rim is left out.
         erase_fill: what stands in the erased box, see `random_erasing.py`; "noise" is its paper's, the others (ours).
         pairs: "class": anchor and positive are any two patches of the part; "place" (ours): two parts' patches at the same place.
@@ -44,6 +45,7 @@ class TripletConfig(SystemConfig):
     patch_px: int = Field(default=64, ge=8)
     shrinks: tuple[int, int, int, int] = (1, 2, 4, 8)
     patches: tuple[int, int, int, int] = (16, 16, 8, 8)
+    scaling: Literal["fixed", "image"] = "fixed"
     batch_norm: bool = False
     same_padding: bool = False
     erase_fill: Fill = "noise"

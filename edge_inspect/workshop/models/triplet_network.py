@@ -14,6 +14,8 @@ STEM = 3
 """Convolutions before the pooling; each takes one pixel off every side."""
 NEVER_ZERO = 1e-8
 """Under the root of a squared distance: its slope at zero is infinite."""
+LEAST_RANGE = 1 / 255
+"""Of an image that is scaled by its own range: one grey level."""
 GREY = (0.299, 0.587, 0.114)
 """Share of red, green and blue in grey. Source: ITU-R BT.601."""
 
@@ -66,6 +68,12 @@ def grey_from_planes(planes: Tensor) -> Tensor:
     if planes.shape[1] == 1:
         return planes / 255.0
     return functional.conv2d(planes / 255.0, planes.new_tensor(GREY).view(1, 3, 1, 1))
+
+
+def scaled_by_image(grey: Tensor) -> Tensor:
+    """Every image of (n, 1, h, w) by its own minimum and maximum to 0 to 1; one of a single level becomes 0. Source: section IV.A."""
+    low, high = grey.amin(dim=(1, 2, 3), keepdim=True), grey.amax(dim=(1, 2, 3), keepdim=True)
+    return (grey - low) / (high - low).clamp(min=LEAST_RANGE)
 
 
 def cut_patches(images: Tensor, *, count: int, side: int, same_place: bool) -> Tensor:

@@ -43,7 +43,8 @@ float32, float16 and INT8 file on the same test pictures. Ranges, and the layers
 training pictures. Flipped: pictures whose verdict at the unchanged threshold differs from float32's; *farthest* is how far the
 farthest of them lay from the threshold, *move* the largest move of any picture's score, both as a part of the room between the
 median good score and the threshold (a defect's score may move farther than any good one's). ms: median of 100 inferences taken in
-turns, warp included; ratios compare, times do not (the machine was busy). Float16 runs as float32 in OpenVINO on a CPU: its
+turns, warp included; ratios compare, times do not (the machine was busy). `plain` is the flagship as it was before DECISIONS 83 and
+84, measured then. Float16 runs as float32 in OpenVINO on a CPU: its
 figures are of its rounded weights only. Nothing here ran on a GPU.
 """
 
@@ -74,7 +75,9 @@ def measure_precisions(
     blocks: dict[str, PluginBlock] = {
         name: PluginBlock.model_validate({"kind": "openvino", "threads": threads, "precision": name}) for name in PRECISION_FILES
     }
-    judged = {name: evaluate(recipe_file, labelled, runtime=block, part_of=part_of) for name, block in blocks.items()}
+    judged = {
+        name: evaluate(recipe_file, labelled, runtime=block, part_of=part_of, calibration_held=False) for name, block in blocks.items()
+    }
     times = _engine_ms(recipe_file, blocks)
     return [{"family": family, **_row(judged, name, made.get(name), times)} for name in judged]
 
@@ -135,7 +138,10 @@ def _engine_ms(recipe_file: Path, blocks: Mapping[str, PluginBlock]) -> dict[str
     """Median time of one inference by precision, measured in turns [ms]."""
     taken: dict[str, list[float]] = {name: [] for name in blocks}
     with ExitStack() as stack:
-        opened = {name: stack.enter_context(open_inspector(recipe_file, block, base=recipe_file.parent)) for name, block in blocks.items()}
+        opened = {
+            name: stack.enter_context(open_inspector(recipe_file, block, base=recipe_file.parent, calibration_held=False))
+            for name, block in blocks.items()
+        }
         for _ in range(INFERENCES):
             for name, inspector in opened.items():
                 taken[name].append(_one_ms(inspector))

@@ -33,9 +33,21 @@ def tampered_bundle(bundle: Path, folder: Path) -> Path:
     """The bundle with a wheel that is not the one whose hash it names."""
     shutil.copytree(bundle, folder)
     [wheel] = folder.glob("*.whl")
-    _rewrite(wheel, "edge_inspect/cli/run.py", "return 0", "return 1")
+    _rewrite(wheel, "edge_inspect/cli/run.py", "return end(0)", "return end(1)")
     requirements = folder / "requirements.txt"
     requirements.write_text(requirements.read_text() + "\n")  # another bundle, so that it is not taken for the one installed
+    return folder
+
+
+def checkout_without_index(folder: Path) -> Path:
+    """What `systemd/install` reads of a checkout, and in `no-pip` a pip that only says what it was asked for, and fails."""
+    (folder / "edge_inspect").mkdir(parents=True)
+    for name in ("edge_inspect/__init__.py", "setup.cfg", "constraints.txt"):
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "systemd", folder / "systemd")
+    (folder / "no-pip" / "pip").mkdir(parents=True)
+    (folder / "no-pip" / "pip" / "__init__.py").touch()
+    (folder / "no-pip" / "pip" / "__main__.py").write_text("import sys; sys.exit('asked for ' + sys.argv[-1])\n")
     return folder
 
 

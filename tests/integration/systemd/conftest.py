@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from .bundle import build_bundle, changed_bundle, tampered_bundle
+from .bundle import build_bundle, changed_bundle, checkout_without_index, tampered_bundle
 from .machine import ENVIRONMENT, PYTHON, Machine, NoMachine, must_be_possible
 
 UNIT = "edge-inspect@example.service"
@@ -17,6 +17,10 @@ DROP_IN = f"""[Service]
 Environment={" ".join(f"{key}={value}" for key, value in ENVIRONMENT.items())}
 WatchdogSec=2
 """
+LAST_STEP = "    Migration(_VERSION_3, only_adds=True),\n"
+ADDS = """Migration(("ALTER TABLE inspections ADD COLUMN shift TEXT NOT NULL DEFAULT ''",), only_adds=True)"""
+CHANGES = 'Migration(("ALTER TABLE inspections RENAME COLUMN verdict TO said",), only_adds=False)'
+NEWER_SCHEMAS = {"wider-schema": ADDS, "newer-schema": f"{ADDS},\n    {CHANGES}"}  # tried in this order on one database
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +34,14 @@ def bundles(tmp_path_factory):
     run = "edge_inspect/cli/run.py"
     changed_bundle(first, folder / "second", file="edge_inspect/cli/status.py", old="no alarms", new="no alarm")
     changed_bundle(first, folder / "never-ready", file=run, old="station.run(", new="(lambda *_, **__: stop.wait())(")
+    ends = changed_bundle(first, folder / "ends", file=run, old="station.run(", new="(lambda *_, **__: exit(78))(")
+    for name, step in NEWER_SCHEMAS.items():
+        changed_bundle(ends, folder / name, file="edge_inspect/outputs/schema.py", old=LAST_STEP, new=f"{LAST_STEP}    {step},\n")
     changed_bundle(
         first, folder / "refuses", file="edge_inspect/cli/check.py", old='"""Check; 0', new='raise SystemExit("no")\n    """Check; 0'
     )
     tampered_bundle(first, folder / "tampered")
+    checkout_without_index(folder / "checkout")
     return folder
 
 

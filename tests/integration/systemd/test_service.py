@@ -4,20 +4,41 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
-from .conftest import UNIT
+from edge_inspect.events import Event
 
-EXAMPLE = "etc/edge-inspect/example"
+from .conftest import UNIT
+from .machine import ENVIRONMENT, ROOT
+from .stations import EXAMPLE, another, drop_in
+
+ACME = ROOT / "tests" / "acme_engines"
 
 pytestmark = [pytest.mark.nspawn, pytest.mark.slow]
 
 
 def live(machine):
     return json.loads((machine.root / "var/lib/edge-inspect/example/status.json").read_text())
+
+
+def seen(machine):
+    """Sequence of the last part."""
+    until = time.monotonic() + 30
+    while not (last := live(machine)["last"]) and time.monotonic() < until:
+        time.sleep(0.1)
+    return last["sequence"]
+
+
+def rows(machine, name):
+    """Sequence, part id, reason and recipe of each part that a station has recorded."""
+    with closing(sqlite3.connect(machine.root / f"var/lib/edge-inspect/{name}/inspections.sqlite")) as database:
+        return database.execute("select sequence, part_id, reason, recipe_sha256 from inspections order by sequence").fetchall()
 
 
 def test_the_units_installed_are_what_systemd_reads_without_a_word(machine, installed):
@@ -83,19 +104,83 @@ def test_a_hang_is_ended_by_the_watchdog_and_the_station_is_ready_again(machine,
     assert ("cameras/pictures.py" in told or "cameras/folder.py" in told) or hang == "a stopped process"
 
 
-def test_a_reload_takes_new_thresholds_over_in_the_process_that_runs(machine, station):
-    file = machine.root / EXAMPLE / "thresholds.json"
-    content = file.read_text()
-    file.write_text(content.replace('_threshold": 20.0', '_threshold": 200.0'))
+def test_an_inference_that_never_ends_feeds_no_watchdog_and_holds_no_stop(machine, installed):
+    unit = "edge-inspect@hangs.service"
+    hangs = machine.root / "var/lib/edge-inspect/hangs/hangs"
+    shutil.copytree(ACME, machine.root / "srv/acme")
+    another(machine, "hangs", runtime="{kind: acme, told: /var/lib/edge-inspect/hangs/hangs}")
+    found = f"Environment=PYTHONPATH=/srv/acme:{ENVIRONMENT['PYTHONPATH']}\n"
+    try:
+        drop_in(machine, unit, f"{found}WatchdogSec=60\n")
+        machine.run("systemctl", "start", unit)
+        hangs.touch()
+        time.sleep(1)  # four parts a second
+        machine.run("systemctl", "stop", unit)
+        assert machine.show(unit, "Result", "ExecMainStatus") == {"Result": "success", "ExecMainStatus": "0"}
+        assert "1.5 s after the signal: the process ends beside what is still open: the main thread at " in machine.journal(unit)
+        hangs.unlink()
+        drop_in(machine, unit, f"{found}WatchdogSec=2\n")
+        machine.run("systemctl", "start", unit)
+        hangs.touch()
+        machine.wait(unit, Result="watchdog")
+        hangs.unlink()
+        machine.wait(unit, SubState="running", NRestarts="1")
+    finally:
+        machine.run("systemctl", "stop", unit, check=False)
+    told = machine.journal(unit)
+    assert "Watchdog timeout" in told
+    assert "acme_engines.py" in told.split("Fatal Python error: Aborted")[1]
+    reasons = [reason for _, _, reason, _ in rows(machine, "hangs") if "the station ended before the verdict stood" in reason]
+    assert len(reasons) == 2  # one of each end, recorded by the start after it
+
+
+def test_a_reload_takes_thresholds_and_recipe_over_in_the_process_that_runs_and_loses_no_part(machine, station):
+    thresholds, recipe = machine.root / EXAMPLE / "thresholds.json", machine.root / EXAMPLE / "recipe.yaml"
+    before = thresholds.read_text(), recipe.read_text()
+    first = seen(machine)
+    thresholds.write_text(before[0].replace('_threshold": 20.0', '_threshold": 200.0'))
+    recipe.write_text(before[1] + "decision: {image_score: true, regions: {min_area_px: 100000}}\n")
     try:
         machine.run("systemctl", "reload", UNIT)
         until = time.monotonic() + 30
         while "not above 200" not in (line := machine.show(UNIT, "StatusText")["StatusText"]) and time.monotonic() < until:
             time.sleep(0.1)
         assert "not above 200" in line
+        assert machine.wait(UNIT, ActiveState="active", SubState="running")["MainPID"] == station["MainPID"]
+        last = seen(machine)
+        while seen(machine) < last + 5 and time.monotonic() < until:
+            time.sleep(0.1)
     finally:
-        file.write_text(content)
-    assert machine.show(UNIT, "MainPID", "SubState") == {"MainPID": station["MainPID"], "SubState": "running"}
+        machine.run("systemctl", "stop", UNIT)
+        thresholds.write_text(before[0])
+        recipe.write_text(before[1])
+    told = [row for row in rows(machine, "example") if row[0] >= first]
+    assert [sequence for sequence, *_ in told] == list(range(first, first + len(told)))
+    parts = [int(part_id[len("part-") : -len(".png")]) for _, part_id, _, _ in told]
+    assert parts == [(parts[0] + n) % 10 for n in range(len(parts))]  # the camera's own count: ten pictures, again and again
+    kinds = [recipe_sha256 for *_, recipe_sha256 in told]
+    assert kinds == sorted(kinds, key=kinds.index)  # the old one, then the new one
+    assert len(set(kinds)) == 2
+
+
+def test_the_journal_can_be_asked_for_the_parts_that_were_not_inspected(machine, station):
+    picture = machine.root / EXAMPLE / "parts" / "part-3.png"
+    content = picture.read_bytes()
+    picture.write_bytes(content[:40])
+    asked = ("journalctl", "--no-pager", "-u", UNIT, f"MESSAGE_ID={Event.PART_FAULT.value}", "-n", "1")
+    try:
+        until = time.monotonic() + 30
+        while not (said := machine.run(*asked, "-o", "json", check=False).stdout) and time.monotonic() < until:
+            time.sleep(0.1)
+    finally:
+        picture.write_bytes(content)
+    told = json.loads(said)
+    assert told["VERDICT"] == "FAULT"
+    assert told["PRIORITY"] == "4"
+    assert told["_SYSTEMD_UNIT"] == UNIT
+    assert told["MESSAGE"].startswith(f"station.delivery: part {told['PART']} FAULT: not inspected: ")
+    explained = machine.run(*asked, "-x", "-o", "short").stdout
+    assert f"Subject: Part {told['PART']} was not inspected" in explained
 
 
 def test_stop_ends_it_cleanly(machine, station):
@@ -137,15 +222,8 @@ def test_a_broken_installation_is_given_up_after_a_few_starts(machine, station):
 
 def test_a_camera_that_is_absent_at_boot_is_waited_for_in_so_many_words(machine, installed):
     unit = "edge-inspect@absent.service"
-    machine.run("cp", "-a", f"/{EXAMPLE}", "/etc/edge-inspect/absent")
-    file = machine.root / "etc/edge-inspect/absent/station.yaml"
-    away = 'camera: {kind: opencv, source: "http://127.0.0.1:9/"}'
-    lines = [away if line.startswith("camera:") else line for line in file.read_text().splitlines()]
-    file.write_text("\n".join(lines).replace("/example", "/absent").replace("1502", "1503") + "\n")
-    drop_in = machine.root / f"etc/systemd/system/{unit}.d"
-    drop_in.mkdir()
-    (drop_in / "short.conf").write_text("[Service]\nTimeoutStartSec=4\n")
-    machine.run("systemctl", "daemon-reload")
+    another(machine, "absent", camera='{kind: opencv, source: "http://127.0.0.1:9/"}')
+    drop_in(machine, unit, "TimeoutStartSec=4\n")
     try:
         machine.run("systemctl", "start", "--no-block", unit)
         until = time.monotonic() + 30

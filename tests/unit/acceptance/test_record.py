@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from edge_inspect.acceptance import ACCEPTANCE_FILE, AcceptanceRecord, bind, compare, demand_acceptance, write_acceptance
+from edge_inspect.acceptance import ACCEPTANCE_FILE, AcceptanceRecord, bind, compare, demand_acceptance, with_acceptance, write_acceptance
 from edge_inspect.cli.main import main
 from edge_inspect.config import PluginBlock, load_recipe
 from edge_inspect.errors import ConfigError, EngineError
@@ -53,6 +53,22 @@ def test_it_does_not_hold_for_anything_else(bound, tmp_path, field, value):
     write_acceptance(tmp_path / ACCEPTANCE_FILE, binding, acceptance)
     with pytest.raises(EngineError, match=rf"accepted for something else: {field} was .*, here is .*build --accept"):
         demand_acceptance(tmp_path / ACCEPTANCE_FILE, binding.model_copy(update={field: value}))
+
+
+def test_an_acceptance_for_new_thresholds_leaves_that_for_those_in_force_and_no_other(bound, tmp_path):
+    binding, acceptance = bound
+    path = tmp_path / ACCEPTANCE_FILE
+    before, now, new = (binding.model_copy(update={"calibration_id": name}) for name in ("before", "now", "new"))
+    for old, one in (("", before), ("before", now), ("now", new)):
+        path.write_bytes(with_acceptance(path, one, acceptance, in_force=old))
+    assert demand_acceptance(path, now).binding == now
+    assert demand_acceptance(path, new).binding == new
+    with pytest.raises(EngineError, match="calibration_id was new, here is before"):
+        demand_acceptance(path, before)
+    write_acceptance(path, new, replace(acceptance, complaints=("it wavers",)))
+    for one in (now, new):
+        with pytest.raises(EngineError):
+            demand_acceptance(path, one)
 
 
 def test_another_runtime_or_precision_was_never_accepted(bound, tmp_path):

@@ -74,6 +74,13 @@ def test_all_that_differs_or_is_refused_is_told_at_once_with_got_and_wanted():
     )
 
 
+@pytest.mark.parametrize(("pixel_format", "told"), [("Mono12", ["camera top: Mono12 is scaled to 8 bits (value // 16)"]), ("Mono8", [])])
+def test_a_format_that_loses_bits_is_told(caplog, pixel_format, told):
+    caplog.set_level("INFO")
+    apply(Wanted(pixel_format=pixel_format, features={}), Camera(), where="camera top")
+    assert caplog.messages == told
+
+
 def test_a_thousandth_is_no_difference():
     camera = Camera(ExposureTime=1.0, rounds={"ExposureTime": lambda given: given * 1.0005})
     apply(Wanted(exposure_us=1000.0, features={}), camera, where="camera top")

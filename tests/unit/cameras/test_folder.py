@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,13 @@ import cv2
 import numpy as np
 import pytest
 
+from edge_inspect.cameras import folder, pacing
 from edge_inspect.cameras.folder import FolderCamera, open_folder
 from edge_inspect.datatypes import Frame
 from edge_inspect.errors import CameraError, FrameLost
 from edge_inspect.protocols import Camera
+
+from .test_pacing import Time
 
 
 def write(path: Path, grey: int, *, size: tuple[int, int] = (6, 8), channels: int = 3) -> None:
@@ -126,6 +130,21 @@ def test_a_rate_paces_the_exposures_and_an_idle_grab_loses_no_picture(tmp_path: 
     second = camera.grab(5)
     assert (first.sequence, second.sequence, second.pixels[0, 0, 0]) == (0, 1, 2)
     assert second.exposed_ns - started_ns >= 50_000_000
+
+
+def test_a_clock_goes_on_while_nobody_grabs_and_what_is_lost_is_a_gap_in_the_count(tmp_path: Path, opened: Any, monkeypatch: Any) -> None:
+    for number in range(12):
+        write(tmp_path / f"{number:02}.png", number)
+    now = Time()
+    monkeypatch.setattr(pacing, "time", now)
+    monkeypatch.setattr(folder, "time", now)
+    camera = opened(tmp_path, pace="clock", fps=50)
+    first = camera.grab(1)
+    now.sleep(0.21)
+    second, third = camera.grab(1), camera.grab(1)
+    assert [(one.sequence, one.part_id) for one in (first, second, third)] == [(0, "00.png"), (9, "09.png"), (10, "10.png")]
+    assert (second.exposed_ns - first.exposed_ns) / 1e6 == pytest.approx(180, abs=0.01)
+    assert (datetime.now(timezone.utc) - second.taken_at).total_seconds() >= 0.03
 
 
 def test_a_folder_without_pictures_is_refused_when_it_is_opened(tmp_path: Path, opened: Any) -> None:

@@ -26,6 +26,7 @@ from edge_inspect.errors import CameraError, ConfigError, FrameLost
 from edge_inspect.plugins import load_factory
 from edge_inspect.protocols import MayBeAway
 from edge_inspect.testing import check_camera
+from tests.conftest import named_memory
 
 ACME = Path(__file__).parents[2] / "acme_cameras"
 PATIENCE_S = 30
@@ -57,11 +58,11 @@ def opened(told, *, follows=True, hang_ms=300, **options):
 def nothing_left():
     """No process, no descriptor and no shared memory is left afterwards."""
     gc.collect()
-    before = descriptors(), sorted(path.name for path in Path("/dev/shm").iterdir())
+    before = descriptors(), named_memory()
     yield
     gc.collect()
     assert psutil.Process().children() == []
-    assert (descriptors(), sorted(path.name for path in Path("/dev/shm").iterdir())) == before
+    assert (descriptors(), named_memory()) == before
 
 
 def descriptors():
@@ -179,6 +180,7 @@ def test_a_frame_larger_than_any_before_arrives_whole(told):
         ("segfault", r"its process ended by itself \(SIGSEGV\); it is started again"),
         ("abort", r"its process ended by itself \(SIGABRT\)"),
         ("exit", r"its process ended by itself \(exit code 3\)"),
+        ("killed", r"its process ended by itself \(SIGKILL: somebody's, or the kernel's because memory ran out: see dmesg\)"),
         ("raise", r"its process ended by itself \(exit code 1\)"),
         ("hang", r"its driver did not answer within 0\.4 s and was killed; it is started again"),
         ("hang-holding-the-interpreter", r"its driver did not answer within 0\.4 s and was killed"),
@@ -209,6 +211,16 @@ def test_a_child_that_is_killed_or_stopped_while_nobody_grabs_is_found_and_repla
         wait_until(lambda: not camera.away)
         assert is_gone(first)
         assert frame(outcome(camera, 2.0))  # where each grab is for one part, an outage that is over is no matter
+
+
+def test_a_driver_that_is_out_of_memory_is_an_alarm_and_costs_no_child(told):
+    with nothing_left(), opened(told) as camera:
+        first = until(camera, frame)[0].sequence
+        told.write_text("memory")
+        told_of, _ = until(camera, loss)
+        assert "out of memory for a frame" in str(told_of)
+        assert until(camera, frame)[0].sequence > first
+        assert camera.restarts == 0
 
 
 def test_a_line_that_follows_the_camera_is_told_of_an_outage_that_is_over(told):
@@ -247,9 +259,8 @@ def test_a_crash_at_the_first_opening_is_survived(told):
 def test_a_driver_that_hangs_while_it_opens_is_killed(told):
     told.with_suffix(".open").write_text("hang -")
     with nothing_left(), prepare_camera(block(told, isolated={"open_timeout_ms": 2000}), base=Path())() as camera:
-        told_of, _ = until(camera, loss)
+        until(camera, lambda found: loss(found) and "did not open the camera within the time to open and was killed" in str(found))
         until(camera, frame)
-    assert "did not open the camera within the time to open and was killed" in str(told_of)
 
 
 def test_the_cameras_own_losses_come_through_and_cost_no_child(told):

@@ -86,6 +86,7 @@ def test_one_rule_is_enough_for_a_mask(masks):
         {"masks": FULL["masks"].replace(", png: mask.png", "")},
         {"masks": FULL["masks"].replace("border_px: 2", "border_px: 3")},
         {"masks": None},
+        {"despeckle": "true"},
     ],
 )
 def test_what_moves_a_score_changes_the_hash(read, changes):
@@ -110,6 +111,10 @@ def test_what_moves_no_score_leaves_the_hash(read, changes):
     assert read(**changes).sha256 == read().sha256
 
 
+def test_specks_left_in_leave_the_hash(read):
+    assert read(despeckle="false").sha256 == read().sha256
+
+
 LOCATED = {"masks": "{border_px: 2}", "locator": "{kind: principal_axis, background: light, width: 200, height: 80}"}
 
 
@@ -130,6 +135,13 @@ def test_a_locator_says_what_stands_in_the_file(read):
 )
 def test_what_moves_a_located_part_changes_the_hash(read, locator):
     assert read(**LOCATED | {"locator": locator}).sha256 != read(**LOCATED).sha256
+
+
+def test_a_locator_that_evens_the_light_out_has_a_hash_of_its_own_and_one_that_does_not_keeps_its(read):
+    plain = read(**LOCATED)
+    assert read(**LOCATED | {"locator": LOCATED["locator"].replace("}", ", even_light: false}")}).sha256 == plain.sha256
+    assert read(**LOCATED | {"locator": LOCATED["locator"].replace("}", ", even_light: true}")}).sha256 != plain.sha256
+    assert "even_light" not in plain.locator.moves_scores
 
 
 def test_a_locator_written_in_another_way_leaves_the_hash(read):

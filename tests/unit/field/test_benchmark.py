@@ -200,9 +200,9 @@ def test_a_recipe_is_honoured_with_its_locator_masks_and_thresholds(tmp_path):
         pixels[100:140, 80:240] = 137
         pixels[110:130, 240:260] = 137
         frame = replace(make_frames(TINY, 320, 240, 3, recipe=recipe)[0], pixels=pixels)
-        placement, searched = bench.inspector.view(frame)
-        assert placement.affine[0, 2] > 30
-        assert not searched[0].any()
+        view = bench.inspector.view(frame)
+        assert view.placement.affine[0, 2] > 30
+        assert not view.searched[0].any()
         assert measure(bench, [frame], 3).stages_ms["place"]["p50"] > 0
 
 

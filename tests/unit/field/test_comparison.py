@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from edge_inspect.errors import ConfigError
-from edge_inspect.field.comparison import compare_reports, load_report, rows_of, slower_rows
+from edge_inspect.field.comparison import compare_reports, compare_turns, load_report, rows_of, slower_rows
 
 FRAME = {"width": 64, "height": 48, "channels": 3}
 
@@ -44,18 +44,28 @@ def test_a_run_that_took_two_thirds_is_faster():
     assert claims(report(row(15)), report(row(10, seed=1)))["engine p50"].claim == "faster"
 
 
+def test_works_timed_in_turns_need_no_yardstick():
+    before, after = (row(ms, seed=ms)["rounds_ms"]["engine"] for ms in (10, 8))
+    ratio = compare_turns("frame lent", before, after)
+    assert (ratio.what, ratio.claim, ratio.adjusted) == ("frame lent", "faster", None)
+    assert ratio.low < 0.8 < ratio.high
+    assert compare_turns("the same", before, before).claim.startswith("no claim")
+
+
 def test_within_the_noise_nothing_is_claimed_and_the_width_is_told():
     said = claims(report(row(10, noise=0.3)), report(row(10.5, noise=0.3, seed=1)))["frame_to_verdict p50"]
     assert said.claim.startswith("no claim: within the noise, ")
     assert said.low < 1 < said.high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(8))
 def test_the_same_software_twice_is_not_refused(seed):
     comparisons = compare_reports(report(row(10, seed=seed)), report(row(10, seed=100 + seed)))
     assert slower_rows(comparisons, tolerance=0.05) == []
 
 
+@pytest.mark.slow
 def test_a_machine_that_was_slower_as_a_whole_is_told_apart_from_slower_software():
     said = claims(report(row(10)), report(row(15, yardstick_ms=1.5, seed=1)))["frame_to_verdict p50"]
     assert "the machine itself was not equally fast" in said.claim

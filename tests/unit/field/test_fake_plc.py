@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
+import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime, timezone
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -286,7 +291,21 @@ def test_the_verb_knows_every_misbehaviour() -> None:
     assert verb.NAME == "fake-plc"
 
 
-@pytest.mark.parametrize("wire", verb.WIRES)
+MOSQUITTO = shutil.which("mosquitto", path=os.environ["PATH"] + ":/usr/sbin")
+behind_a_broker = pytest.mark.skipif(
+    MOSQUITTO is None or find_spec("paho") is None, reason="mosquitto (apt) or paho-mqtt (extra mqtt) is not installed"
+)
+
+
+needs_asyncua = pytest.mark.skipif(find_spec("asyncua") is None, reason="asyncua is not installed (extra opcua)")
+SIX_SERVERS = (needs_asyncua, pytest.mark.slow, pytest.mark.timeout(400))
+"""A server of OPC UA takes seconds of one core to come up, and the trial starts six."""
+WRITES_IN_TIME = (pytest.mark.slow, pytest.mark.timeout(400))
+"""A PLC that does not answer a write within 0.3 s is away: on a machine that is busy with other tests it is so again and again."""
+NEEDS: dict[str, Any] = {"mqtt": behind_a_broker, "opcua": SIX_SERVERS, "modbus-client": WRITES_IN_TIME}
+
+
+@pytest.mark.parametrize("wire", [pytest.param(wire, marks=NEEDS.get(wire, ())) for wire in verb.WIRES])
 def test_a_trial_of_each_wire_with_everything_done_wrong_loses_doubles_and_swaps_nothing(
     wire: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -296,6 +315,97 @@ def test_a_trial_of_each_wire_with_everything_done_wrong_loses_doubles_and_swaps
     assert (printed["cycles"], printed["lost"], printed["doubled"], printed["swapped"]) == (60, 0, 0, 0)
     assert printed["ok"] + printed["ng"] + printed["fault"] == printed["triggers"] >= 60
     assert printed["recovered_s"] > 0
+
+
+@behind_a_broker
+def test_who_listens_behind_a_broker_counts_copies_apart_from_second_verdicts_and_what_is_missing_as_lost(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edge_inspect.field.mosquitto import Mosquitto
+    from edge_inspect.field.mqtt_plc import FakeSubscriber
+
+    mqtt = pytest.importorskip("paho.mqtt.client")
+    with Mosquitto(tmp_path) as broker:
+        speaker = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
+        speaker.connect("127.0.0.1", broker.port)
+        speaker.loop_start()
+
+        def say(sequence: int, verdict: str = "OK") -> None:
+            regions = [{"box": [1, 2, 3, 4]}] if verdict == "NG" else []
+            document = {"acquisition": sequence, "sequence": sequence, "verdict": verdict, "fault": 0, "regions": regions}
+            said = json.dumps(document | {"score": sequence / 2, "threshold": None})
+            speaker.publish("trial/cell/result", said, qos=1).wait_for_publish(30)
+
+        with FakeSubscriber(port=broker.port, topic="trial/cell", answer_timeout_s=30.0, session=False) as plc:
+            for sequence, verdict in ((1, "OK"), (1, "OK"), (2, "NG"), (2, "FAULT"), (3, "OK"), (6, "OK")):
+                say(sequence, verdict)
+            ledger = plc.listen(6)
+        assert (ledger.cycles, ledger.ok, ledger.ng, ledger.lost, ledger.doubled, ledger.repeated) == (6, 3, 1, 2, 1, 1)
+        assert not ledger.clean
+        assert plc.answers[1].box == (1, 2, 3, 4)
+
+        words = ["--wire", "mqtt", "--topic", "trial/cell", "--port", str(broker.port), "--cycles", "3", "--timeout-s", "30"]
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(verb.run, parsed(*words))
+            sequence = 0
+            while not running.done():
+                sequence += 1
+                say(sequence)
+                time.sleep(0.05)
+            assert running.result() == 0
+        assert "0 copies of results already there" in capsys.readouterr().out
+
+        with FakeSubscriber(port=broker.port, topic="trial/cell", answer_timeout_s=0.1, session=False) as plc:
+            assert plc.listen(5).cycles == 0
+            with pytest.raises(PlcError, match="nobody can be asked for a part over MQTT"):
+                plc.drive(1)
+            with pytest.raises(PlcError, match="no answer to a job change"):
+                plc._change_job(3)
+        speaker.disconnect()
+        speaker.loop_stop()
+    with pytest.raises(PlcError, match="no broker answers"), FakeSubscriber(port=broker.port, topic="trial/cell"):
+        pytest.fail("connected")
+
+
+def test_without_mosquitto_a_trial_over_mqtt_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("paho.mqtt.client")
+    monkeypatch.setattr("edge_inspect.field.mosquitto.shutil.which", lambda *_, **__: None)
+    with pytest.raises(PlcError, match="apt install mosquitto"):
+        verb.run(parsed("--spawn", "--wire", "mqtt"))
+
+
+@behind_a_broker
+def test_a_broker_that_does_not_start_or_does_not_write_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from edge_inspect.field import mosquitto
+
+    monkeypatch.setattr(mosquitto, "START_WITHIN_S", 0.2)
+    with mosquitto.Mosquitto(tmp_path) as broker:
+        monkeypatch.setattr(broker, "_saved", lambda: (0, 0))
+        with pytest.raises(PlcError, match="does not write its sessions"):
+            broker.kill()
+    (tmp_path / "mosquitto.conf").write_text("no such word\n")
+    with pytest.raises(PlcError, match="mosquitto does not listen"):
+        broker.start()
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--spawn", "--misbehave", "double-trigger"], "takes no trigger"),
+        (["--misbehave", "no-ack"], "add --spawn"),
+        ([], "needs --topic"),
+    ],
+)
+def test_what_makes_no_sense_over_mqtt_is_told(words: list[str], says: str) -> None:
+    pytest.importorskip("paho.mqtt.client")
+    with pytest.raises(PlcError, match=says):
+        verb.run(parsed("--wire", "mqtt", *words))
+
+
+def test_over_mqtt_without_its_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(verb, "find_spec", lambda _: None)
+    with pytest.raises(PlcError, match=r"edge-inspect\[mqtt\]"):
+        verb.run(parsed("--wire", "mqtt"))
 
 
 def test_a_result_of_another_part_is_counted_as_swapped(station: ModbusPlc) -> None:

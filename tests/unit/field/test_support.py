@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
+from dataclasses import replace
 
 import pytest
 
+from edge_inspect.audit import open_audit
 from edge_inspect.cli.main import main
+from edge_inspect.config import Audit
+from edge_inspect.datatypes import Action, Deed, Outcome, Peer
 from edge_inspect.errors import OutputError
 from edge_inspect.field import support
 from edge_inspect.field.support import collect, without_secrets, write_bundle
@@ -16,6 +20,7 @@ from edge_inspect.outputs.database import open_database
 from edge_inspect.testing import sample_inspections
 from tests.conftest import write_part
 
+RECORDED, KEPT = 150, 100
 SECRETS = ("hunter2", "s3same", "swordfish", "letmein")
 
 
@@ -37,8 +42,10 @@ outputs:
     (folder / "data").mkdir()
     (folder / "data" / "status.json").write_text('{"state": "ready", "url": "rtsp://user:hunter2@10.0.0.7"}')
     with open_database(station="cell-3", path=folder / "data" / "inspections.sqlite") as database:
-        for inspection in sample_inspections():
-            database.emit(inspection)
+        for sequence in range(1, RECORDED + 1):
+            database.emit(replace(sample_inspections()[sequence % len(sample_inspections())], sequence=sequence))
+    with open_audit(folder / "data", Audit()) as audit:
+        audit.note(Action(deed=Deed.JOB, outcome=Outcome.DONE, wire="modbus", by=Peer("10.0.0.7"), subject="job 3"))
     return file
 
 
@@ -63,12 +70,14 @@ def test_it_holds_what_a_helper_needs_and_no_secret(station, tmp_path, capsys):
     assert main(["support", "--station", str(station), "--out", str(out)]) == 0
     files = read(out)
     assert set(files) == {
-        *("contents.json", "station.yaml", "device.json", "versions.txt", "journal.txt", "status.json"),
+        *("contents.json", "station.yaml", "device.json", "versions.txt", "journal.txt", "status.json", "audit.jsonl"),
         *("recipes/0/recipe.yaml", "recipes/0/thresholds.json", "records/inspections.sqlite.jsonl"),
     }
     assert [secret for secret in SECRETS if any(secret in text for text in files.values())] == []
     assert "10.0.0.7" in files["station.yaml"]
-    assert len(files["records/inspections.sqlite.jsonl"].splitlines()) == len(sample_inspections())
+    records = [json.loads(line)["sequence"] for line in files["records/inspections.sqlite.jsonl"].splitlines()]
+    assert records == list(range(RECORDED, RECORDED - KEPT, -1))  # the last hundred, newest first
+    assert [json.loads(line)["subject"] for line in files["audit.jsonl"].splitlines()] == ["job 3"]
     assert "numpy==" in files["versions.txt"]
     assert json.loads(files["device.json"])["disk_free_bytes"] > 0
     assert json.loads(files["contents.json"])["missing"] == {}

@@ -23,8 +23,8 @@ HEAD, SHANK = 34, 10
 angles = st.floats(-math.pi, math.pi)
 
 
-def locator(*, background="light", ends="differ", shown_px=(200.0, 60.0)):
-    return Locator(kind="principal_axis", background=background, width=shown_px[0], height=shown_px[1], ends=ends)
+def locator(*, background="light", ends="differ", shown_px=(200.0, 60.0), **fields):
+    return Locator(kind="principal_axis", background=background, width=shown_px[0], height=shown_px[1], ends=ends, **fields)
 
 
 def screw(length=160, head=HEAD):
@@ -304,3 +304,38 @@ def test_an_axis_turns_with_its_outline_and_with_nothing_else(angle, x, y, scale
 def test_a_needle_has_an_axis_too():
     needle = np.array([[0, 0], [100, 100], [100.01, 100]], float)
     assert principal_axis(needle).elongation > 1000
+
+
+def shaded(pixels, share, angle, soft_px=40):
+    """A soft-edged shadow over one side of a line through the frame's middle; only a share of the light is left in it."""
+    rows, columns = np.indices(pixels.shape[:2]) - FRAME / 2
+    lit = np.clip(0.5 + (columns * np.cos(angle) + rows * np.sin(angle)) / soft_px, 0, 1)
+    return np.rint(pixels * (share + (1 - share) * lit)[:, :, np.newaxis]).astype(np.uint8)
+
+
+@pytest.mark.parametrize("share", [0.75, 0.5])
+@pytest.mark.parametrize("angle", [0.0, 0.9, 2.0, -2.5])
+def test_a_part_under_a_shadow_is_found_where_the_light_is_evened_out(share, angle):
+    pixels = shaded(drawn(turned(screw(), 0.6) + at(150, 140)), share, angle)
+    placement = located(pixels, even_light=True)
+    assert between(angle_of(placement), 0.6) < math.radians(2.5)
+    np.testing.assert_allclose(middle_of(placement), [150, 140], atol=5)
+
+
+def test_a_shadow_is_taken_for_a_part_where_the_light_is_left_alone():
+    with pytest.raises(PartNotLocated):
+        located(shaded(drawn(turned(screw(), 0.6) + at(150, 140)), 0.5, 0.9))
+
+
+@pytest.mark.parametrize(("background", "part", "ground"), [("light", DARK, LIGHT), ("dark", LIGHT, DARK)])
+def test_even_light_changes_little_where_the_light_is_even(background, part, ground):
+    pixels = drawn(turned(screw(), -1.1) + at(160, 150), part=part, background=ground)
+    plain, evened = (located(pixels, background=background, even_light=even) for even in (False, True))
+    assert between(angle_of(plain), angle_of(evened)) < math.radians(0.5)
+    np.testing.assert_allclose(middle_of(plain), middle_of(evened), atol=1)
+
+
+def test_a_part_on_a_dark_ground_with_a_glow_is_found_where_the_light_is_evened_out():
+    pixels = 255 - shaded(255 - drawn(turned(screw(), 0.6) + at(150, 140), part=LIGHT, background=20), 0.5, 0.9)
+    placement = located(pixels, background="dark", even_light=True)
+    assert between(angle_of(placement), 0.6) < math.radians(2.5)

@@ -15,7 +15,7 @@ from edge_inspect.cameras.parts import draw_part
 from edge_inspect.config import load_recipe
 from edge_inspect.datatypes import Evidence, Frame, Inspection, Latency, Placement, Verdict
 from edge_inspect.errors import ConfigError
-from edge_inspect.guard import open_guard
+from edge_inspect.guard import open_guard, small_view
 from edge_inspect.guard.drift import Drift, stability_index
 from edge_inspect.guard.light import Light
 from edge_inspect.thresholds.frames import CalibrationFrames, save_frames
@@ -62,13 +62,13 @@ def test_light_that_dims_slowly_is_told_before_a_fifth_of_it_is_gone():
         said = watched.note((part(100 + number) * left).astype(np.uint8))
         if said:
             break
-    assert said.startswith("check the light: brightness is ")
+    assert said.startswith("check the light: brightness of the picture is ")
     assert left > 0.8
 
 
 def test_a_dirty_lens_is_told():
     [*_, said] = told(light(), (cv2.GaussianBlur(part(100 + n), (0, 0), 2.0)[..., None] for n in range(30)))
-    assert said.startswith("check lens and focus: sharpness is ")
+    assert said.startswith("check lens and focus: sharpness of the picture is ")
 
 
 def test_a_shifted_camera_is_told():
@@ -133,8 +133,8 @@ def inspection(pixels, score, verdict=Verdict.OK):
     )
 
 
-@pytest.fixture
-def recipe(recipe_file):
+@pytest.fixture(params=["views", "frames alone"])
+def recipe(request, recipe_file):
     """A recipe with calibration frames beside it."""
     recipe = load_recipe(recipe_file)
     count = len(CALIBRATED)
@@ -146,6 +146,7 @@ def recipe(recipe_file):
         names=tuple(map(str, range(count))),
         sample=RANDOM.normal(10, 2, 200),
         engine_sha256="e" * 64,
+        views=np.stack([small_view(image) for image in CALIBRATED]) if request.param == "views" else None,
     )
     save_frames(recipe.thresholds, frames)
     return recipe

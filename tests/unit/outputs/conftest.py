@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
+import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
@@ -27,3 +29,17 @@ def inspection() -> MakeInspection:
 @pytest.fixture(params=sample_inspections(), ids=lambda sample: f"{sample.verdict.value}-{sample.sequence}")
 def every_kind(request: pytest.FixtureRequest) -> Inspection:
     return request.param
+
+
+def blocks_kept(work: Callable[[], object]) -> int:
+    """How many blocks of memory are kept of what `work` took.
+
+    Not their bytes: a table of the interpreter's own that happens to grow meanwhile is one block, of megabytes.
+    """
+    tracemalloc.start()
+    try:
+        work()
+        gc.collect()
+        return sum(statistic.count for statistic in tracemalloc.take_snapshot().statistics("filename"))
+    finally:
+        tracemalloc.stop()

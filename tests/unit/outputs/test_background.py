@@ -97,6 +97,32 @@ def test_the_newest_is_dropped_and_told_when_the_queue_is_full(inspection):
     assert background.dropped == 2
 
 
+def test_frames_that_wait_take_no_more_memory_than_they_may_whatever_their_number(inspection):
+    slow = SlowOutput()
+    frame_mb = inspection(1).evidence.frame.pixels.nbytes / 1e6
+    with run_in_background(slow.opened(), queue=100, name="images", queue_mb=2.9 * frame_mb) as background:
+        background.emit(inspection(1))
+        background.emit(inspection(2))
+        with pytest.raises(OutputError, match=r"images: inspection 3 was dropped: frames of \d+ MB are waiting already, 1 dropped so far"):
+            background.emit(inspection(3))
+        background.emit(inspection(4, evidence=None))
+        slow.may_go_on.release(3)
+        wait_until_all_is_dealt_with(background)
+        background.emit(inspection(5))
+        slow.may_go_on.release(1)
+    assert slow.recorded == [1, 2, 4, 5]
+
+
+def test_a_frame_that_is_larger_than_what_may_wait_waits_alone(inspection):
+    slow = SlowOutput()
+    with run_in_background(slow.opened(), queue=100, name="images", queue_mb=1e-6) as background:
+        background.emit(inspection(1))
+        with pytest.raises(OutputError, match="inspection 2 was dropped"):
+            background.emit(inspection(2))
+        slow.may_go_on.release(1)
+    assert slow.recorded == [1]
+
+
 def wait_until_all_is_dealt_with(background) -> None:
     give_up = time.monotonic() + LONG_S
     while background.waiting and time.monotonic() < give_up:
@@ -153,6 +179,9 @@ def test_leaving_does_not_wait_for_ever_and_leaves_a_hanging_output_open(inspect
     assert not hanging.closed
     hanging.may_go_on.release(1000)
     wait_until_all_is_dealt_with(background)
+    background._thread.join(LONG_S)
+    assert not background._thread.is_alive()
+    assert hanging.recorded == [1]
 
 
 def test_an_output_that_cannot_be_opened_is_told_at_once(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 import stat
 from contextlib import closing
@@ -15,7 +16,7 @@ from edge_inspect.errors import ConfigError, OutputError
 from edge_inspect.outputs.aside import newest_aside, put_aside
 from edge_inspect.outputs.database import count_by_verdict, find_inspection, last_sequence, open_database, recent
 from edge_inspect.outputs.records import record_from_inspection
-from edge_inspect.outputs.schema import MIGRATIONS, migrate, transaction, version_of
+from edge_inspect.outputs.schema import COLUMNS, MIGRATIONS, STAGE_COLUMNS, Migration, migrate, transaction, version_of
 from edge_inspect.plugins import prepare
 from edge_inspect.testing import check_output
 
@@ -196,20 +197,79 @@ def test_a_damaged_file_is_told_to_readers_with_what_to_do(path, inspection):
         assert database.alarm
 
 
-def test_a_file_of_a_newer_program_is_refused_and_left_alone(path):
+ADDS = Migration(
+    ("ALTER TABLE inspections ADD COLUMN shift TEXT NOT NULL DEFAULT ''", "CREATE INDEX by_shift ON inspections (shift)"), only_adds=True
+)
+CHANGES = Migration(("ALTER TABLE inspections RENAME COLUMN verdict TO said",), only_adds=False)
+
+
+def migrated_by_a_newer_program(path: Path, *steps: Migration) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, path, [*MIGRATIONS, *steps])
+
+
+def test_a_file_to_which_a_newer_program_has_only_added_something_is_written_and_read(path, inspection):
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(1))
+    migrated_by_a_newer_program(path, ADDS)
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(2))
+        assert database.alarm == ""
+    assert sequences(path) == [1, 2]
+    assert last_sequence(path) == 2
+    assert execute(path, "PRAGMA user_version", "SELECT shift FROM inspections") == [(len(MIGRATIONS) + 1,), ("",), ("",)]
+
+
+def test_a_file_that_a_newer_program_has_changed_is_put_aside_and_the_count_goes_on(path, inspection):
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(41))
+    migrated_by_a_newer_program(path, CHANGES, ADDS)
+    with pytest.raises(OutputError, match=f"has schema version {len(MIGRATIONS) + 2}, this program knows {len(MIGRATIONS)} at most"):
+        last_sequence(path)
+    with open_database(station="a", path=path) as database:
+        [aside] = path.parent.glob(f"{path.name}.newer-*")
+        assert f"was written by a newer program and lies aside as {aside.name}, a new database was begun" in database.alarm
+        assert last_sequence(path) == 41
+        database.emit(inspection(42))
+    assert sequences(path) == [42]
+    assert execute(aside, "PRAGMA user_version", "SELECT sequence FROM inspections") == [(len(MIGRATIONS) + 2,), (41,)]
+    with open_database(station="a", path=path) as database:
+        aside.unlink()
+        assert database.alarm == ""
+    assert sequences(path) == [42]
+
+
+def test_a_damaged_file_and_one_of_a_newer_program_are_both_told(path):
+    path.write_bytes(b"no database at all" * 50)
+    with open_database(station="a", path=path):
+        pass
+    migrated_by_a_newer_program(path, CHANGES)
+    with open_database(station="a", path=path) as database:
+        assert "was damaged and lies aside" in database.alarm
+        assert "was written by a newer program and lies aside" in database.alarm
+
+
+def test_a_file_of_a_newer_program_that_does_not_say_since_when_is_not_written(path):
     execute(path, "CREATE TABLE future (a)", "PRAGMA user_version = 99")
     content = path.read_bytes()
-    with pytest.raises(OutputError, match="has schema version 99, this program knows 1 at most"), open_database(station="a", path=path):
-        pytest.fail("opened")
     for read in (lambda: last_sequence(path), lambda: find_inspection(path, 1)):
-        with pytest.raises(OutputError, match="has schema version 99"):
+        with pytest.raises(OutputError, match=f"has schema version 99, this program knows {len(MIGRATIONS)} at most"):
             read()
-    assert path.read_bytes() == content
+    with open_database(station="a", path=path):
+        [aside] = path.parent.glob(f"{path.name}.newer-*")
+    assert aside.read_bytes() == content
+
+
+def test_a_step_that_says_that_it_only_adds_does():
+    adds = re.compile(r"CREATE (TABLE|INDEX) |ALTER TABLE \w+ ADD COLUMN (?=.* DEFAULT )")
+    statements = [statement.strip() for step in MIGRATIONS if step.only_adds for statement in step.statements]
+    assert statements
+    assert [statement for statement in statements if not adds.match(statement)] == []
 
 
 def test_a_file_without_tables_cannot_be_read_yet(path):
     path.touch()
-    with pytest.raises(OutputError, match=r"has schema version 0, this program reads 1; start the station once"):
+    with pytest.raises(OutputError, match=f"has schema version 0, this program reads {len(MIGRATIONS)}; start the station once"):
         recent(path, 1)
 
 
@@ -219,18 +279,26 @@ def test_a_missing_file_is_told_to_a_reader(path):
     assert not path.exists()
 
 
-NEXT_VERSION = ("ALTER TABLE inspections ADD COLUMN shift TEXT NOT NULL DEFAULT ''", "CREATE INDEX by_shift ON inspections (shift)")
-
-
 def test_a_file_of_an_older_program_is_migrated_with_its_inspections(path, inspection):
     with open_database(station="a", path=path) as database:
         database.emit(inspection(1))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
-        migrate(connection, path, [*MIGRATIONS, NEXT_VERSION])
+        migrate(connection, path, [*MIGRATIONS, ADDS])
         assert version_of(connection) == len(MIGRATIONS) + 1
         assert connection.execute("SELECT sequence, shift FROM inspections").fetchall() == [(1, "")]
-        migrate(connection, path, [*MIGRATIONS, NEXT_VERSION])
+        migrate(connection, path, [*MIGRATIONS, ADDS])
         assert version_of(connection) == len(MIGRATIONS) + 1
+
+
+def test_inspections_of_the_first_version_have_no_hash_of_their_recipe_and_new_ones_do(path, inspection):
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        migrate(connection, path, MIGRATIONS[:1])
+        names = [name for name in (*COLUMNS, *STAGE_COLUMNS) if name != "recipe_sha256"]
+        values = [7 if name == "sequence" else 0 if name.endswith("_ms") or name == "acquisition" else "x" for name in names]
+        connection.execute(f"INSERT INTO inspections ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", values)
+    with open_database(station="a", path=path) as database:
+        database.emit(inspection(8, recipe_sha256="ab" * 32))
+    assert [(record["sequence"], record["recipe_sha256"]) for record in recent(path, 9)] == [(8, "ab" * 32), (7, "")]
 
 
 def test_a_migration_that_fails_leaves_the_older_version_whole(path, inspection):
@@ -238,7 +306,7 @@ def test_a_migration_that_fails_leaves_the_older_version_whole(path, inspection)
         database.emit(inspection(1))
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         with pytest.raises(sqlite3.OperationalError):
-            migrate(connection, path, [*MIGRATIONS, (*NEXT_VERSION, "CREATE NONSENSE")])
+            migrate(connection, path, [*MIGRATIONS, Migration((*ADDS.statements, "CREATE NONSENSE"), only_adds=True)])
         assert version_of(connection) == len(MIGRATIONS)
     assert sequences(path) == [1]
     with open_database(station="a", path=path) as database:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -62,3 +64,17 @@ def test_only_hot_pixels_are_tinted():
     changed = (picture != 100).any(axis=2)
     assert changed.sum() == 1
     assert picture[1, 2, 0] > picture[1, 2, 2]
+
+
+def test_a_large_picture_is_tinted_as_a_small_one_with_little_memory_beside_it():
+    random = np.random.default_rng(3)
+    picture, levels = random.integers(0, 256, (512, 512, 3), np.uint8), random.integers(0, 256, (512, 512), np.uint8)
+    wanted = picture.copy()
+    for row in range(0, 512, 8):
+        tint(wanted[row : row + 8], levels[row : row + 8])
+    tracemalloc.start()
+    tint(picture, levels)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    np.testing.assert_array_equal(picture, wanted)
+    assert peak < 3 * picture.nbytes

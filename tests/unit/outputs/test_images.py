@@ -22,6 +22,8 @@ from edge_inspect.outputs.retention import BALLAST_FILE, UNFINISHED_SUFFIX
 from edge_inspect.plugins import prepare
 from edge_inspect.testing import check_output
 
+from .conftest import blocks_kept
+
 SMALL = {"station": "a", "reserve_mb": 0, "annotated": False}
 """Raw frames only, no ballast."""
 
@@ -143,6 +145,25 @@ def test_files_of_other_names_are_left_alone_and_half_pictures_removed(tmp_path,
         for sequence in (2, 3):
             archive.emit(noisy(sequence))
     assert sorted(file.name for file in folder.iterdir()) == ["0000000003_NG_raw.png", "notes.txt"]
+
+
+def test_memory_does_not_grow_with_the_pictures_that_stay(tmp_path, inspection):
+    with open_images(path=tmp_path, keep_days=1, **SMALL) as archive:
+        archive.emit(inspection(1))
+        kept = blocks_kept(lambda: [archive.emit(inspection(sequence)) for sequence in range(1000, 1400)])
+    assert len(raw_sequences(tmp_path)) == 401
+    assert kept < 400
+
+
+def test_a_thousand_that_somebody_else_deleted_leaves_its_room_to_others(tmp_path, noisy):
+    with open_images(path=tmp_path, quota_mb=0.1, **SMALL) as archive:
+        for sequence in (1, 2, 1001, 1002):
+            archive.emit(noisy(sequence))
+        shutil.rmtree(tmp_path / "0000000")
+        for sequence in (1003, 1004, 1005):
+            archive.emit(noisy(sequence))
+        assert raw_sequences(tmp_path) == [1001, 1002, 1003, 1004, 1005][-len(raw_sequences(tmp_path)) :]
+        assert len(raw_sequences(tmp_path)) >= 4
 
 
 def test_a_picture_deleted_by_somebody_else_does_not_disturb(tmp_path, noisy):

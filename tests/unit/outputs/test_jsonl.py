@@ -15,6 +15,8 @@ from edge_inspect.outputs.records import record_from_inspection
 from edge_inspect.plugins import prepare
 from edge_inspect.testing import check_output
 
+from .conftest import blocks_kept
+
 
 def sequences(*files: Path) -> list[int]:
     return [json.loads(line)["sequence"] for file in files for line in file.read_text("ascii").splitlines()]
@@ -44,6 +46,14 @@ def test_a_line_is_the_record_and_stands_in_the_file_when_emit_returns(tmp_path,
     with open_jsonl(station="a", path=tmp_path) as log:
         log.emit(inspection(5))
         assert json.loads(log_of(tmp_path).read_text()) == record_from_inspection(inspection(5), station="a")
+
+
+def test_what_it_holds_it_knows_after_a_crash_and_forgets_when_the_line_has_gone_on(tmp_path, inspection):
+    with open_jsonl(station="a", path=tmp_path) as log:
+        log.emit(inspection(1))
+        assert [log.holds(1), log.holds(2)] == [True, False]
+        assert blocks_kept(lambda: [log.emit(inspection(sequence)) for sequence in range(1_000, 4_000)]) < 1_000
+        assert [log.holds(1), log.holds(2), log.holds(3_999), log.holds(4_000)] == [True, False, True, False]
 
 
 def test_the_log_can_be_read_by_the_group_and_not_by_others(tmp_path):

@@ -17,7 +17,7 @@ from edge_inspect.testing import sample_inspections
 
 KEYS = [
     *("station", "sequence", "acquisition", "part_id", "taken_at", "verdict", "reason", "score", "threshold"),
-    *("recipe", "engine_sha256", "calibration_id", "software", "latency_ms", "regions"),
+    *("recipe", "engine_sha256", "calibration_id", "recipe_sha256", "software", "latency_ms", "regions"),
 ]
 
 
@@ -39,6 +39,9 @@ def test_a_record_says_what_decided(inspection):
     assert (record["station"], record["sequence"], record["acquisition"], record["verdict"]) == ("press 2", 7, 3, "NG")
     assert (record["score"], record["threshold"], record["software"]) == (3.25, 1.0, __version__)
     assert type(record["score"]) is float
+    of_a_part = inspection(engine_sha256="e", calibration_id="c", recipe_sha256="r", software="0.8")
+    record = record_from_inspection(of_a_part, station="press 2")
+    assert [record[key] for key in ("engine_sha256", "calibration_id", "recipe_sha256", "software")] == ["e", "c", "r", "0.8"]
 
 
 def test_regions_are_objects_worst_first(inspection):

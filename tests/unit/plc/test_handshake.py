@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from edge_inspect.datatypes import Inspection, RequestKind, Verdict
+from edge_inspect.datatypes import Inspection, Notices, RequestKind, Verdict
 from edge_inspect.plc.handshake import SECOND_NS, Emitted, Handshake
 from edge_inspect.plc.signals import Control, OfflineReason, Status, Trouble
 
@@ -393,3 +393,18 @@ def test_the_heartbeat_counts_seconds_and_wraps() -> None:
     beats = [handshake.status(7 + seconds * SECOND_NS).heartbeat for seconds in (0, 1, 2, 65_535, 65_536)]
     assert beats == [0, 1, 2, 65_535, 0]
     assert handshake.status(6 + SECOND_NS).heartbeat == 0
+
+
+def test_golden_parts_that_are_due_are_an_error_that_ends_by_itself_and_hides_no_other(handshake: Handshake) -> None:
+    handshake.notice(Notices(challenge_due=True))
+    assert (handshake.status(0).error, handshake.status(0).error_code) == (True, Trouble.CHALLENGE)
+    handshake.notice(Notices(challenge_due=True, challenge_running=True))
+    assert handshake.status(0).notices.challenge_running
+    handshake.notice(Notices())
+    assert (handshake.status(0).error, handshake.status(0).error_code) == (False, Trouble.NONE)
+    handshake.notice(Notices(challenge_due=True))
+    handshake.ready(False)
+    pulse(handshake, 1)
+    assert handshake.status(1).error_code is Trouble.MISSED
+    handshake.notice(Notices())
+    assert handshake.status(1).error_code is Trouble.MISSED

@@ -266,6 +266,7 @@ def random_step(line: Line, chance: random.Random) -> None:
         line.handshake.answer(chance.randrange(4), failed=chance.random() < 0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_hundred_thousand_random_inputs_leave_no_trigger_without_exactly_one_result(seed: int) -> None:
     line, chance = Line(), random.Random(seed)

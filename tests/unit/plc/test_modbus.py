@@ -17,7 +17,8 @@ from pymodbus.exceptions import ModbusException
 from edge_inspect.datatypes import Inspection, RequestKind, Verdict
 from edge_inspect.errors import DeadlineMissed, PlcError
 from edge_inspect.plc.modbus import ModbusPlc, open_modbus
-from edge_inspect.plc.modbus_server import ModbusServer, _advice, silence_pymodbus
+from edge_inspect.plc.modbus_server import ModbusServer, silence_pymodbus
+from edge_inspect.plc.peers import why_not_bound
 from edge_inspect.plc.registers import CONTROL_COUNT, CONTROL_START, STATUS_COUNT, STATUS_START, decode_status, encode_control
 from edge_inspect.plc.signals import Control
 from edge_inspect.protocols import Plc
@@ -275,7 +276,7 @@ def test_an_address_that_is_not_ours_is_one_clear_sentence(host: str, port: int,
 
 
 def test_a_port_that_needs_a_privilege_says_which() -> None:
-    assert "CAP_NET_BIND_SERVICE" in _advice(PermissionError(errno.EACCES, "Permission denied"))
+    assert "CAP_NET_BIND_SERVICE" in why_not_bound(PermissionError(errno.EACCES, "Permission denied"))
 
 
 def test_a_port_taken_between_the_trial_and_the_listening_is_told_too(plc: ModbusPlc, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from pymodbus.client import ModbusTcpClient
 
 from edge_inspect.errors import ConfigError
 from edge_inspect.plc.modbus import ModbusPlc, open_modbus
-from edge_inspect.plc.modbus_guard import Guard, networks_of
+from edge_inspect.plc.peers import Guard, networks_of
 from edge_inspect.plc.registers import STATUS_START
 
 WITHIN_S = 30.0
@@ -50,7 +50,7 @@ def is_cut(peer: socket.socket) -> bool:
     ],
 )
 def test_a_peer_is_let_in_by_its_address(allow: list[str], peer: str, let_in: bool) -> None:
-    assert (Guard(networks=networks_of(allow)).why_refused(peer, 0) == "") is let_in
+    assert (Guard(networks=networks_of(allow, wire="modbus")).why_refused(peer, 0) == "") is let_in
 
 
 def test_what_is_no_network_is_told() -> None:

@@ -24,7 +24,7 @@ from edge_inspect.plc.registers import (
     encode_control,
     encode_status,
 )
-from edge_inspect.plc.signals import Control, Result, Trouble, result_from_inspection
+from edge_inspect.plc.signals import Control, Result, Status, Trouble, result_from_inspection
 
 
 def bits_of(row: Row) -> list[tuple[int, int]]:
@@ -105,12 +105,23 @@ def test_counts_of_two_registers_wrap_instead_of_failing() -> None:
     assert shown(Result(sequence=2**32 + 5))["sequence"] == 5
 
 
+def with_bit(status: Status, row: Row, is_on: bool) -> Status:
+    """The status with one of its bits, which may be one of the notices."""
+    where, _, name = (row.source or row.name).rpartition(".")
+    return replace(status, **({where: replace(status.notices, **{name: is_on})} if where else {name: is_on}))
+
+
+def test_the_zone_of_the_worst_region_is_told_and_one_beyond_the_fifteenth_does_not_reach_into_other_bits() -> None:
+    assert shown(Result(zone=3))["zone"] == 3
+    assert shown(Result(zone=40)) | {"zone": 0} == pytest.approx(shown(Result()), nan_ok=True)
+    assert shown(Result(zone=40))["zone"] == 15
+
+
 def test_every_status_bit_lands_on_its_own_bit() -> None:
     off = Handshake(allowed_ns=1).status(0)
     for row in STATUS:
         if row.kind == "bit":
-            was, on = decode_status(encode_status(replace(off, **{row.name: False}))), replace(off, **{row.name: True})
-            now = decode_status(encode_status(on))
+            was, now = (decode_status(encode_status(with_bit(off, row, is_on))) for is_on in (False, True))
             changed = {name for name in now if now[name] != was[name] and not (math.isnan(now[name]) and math.isnan(was[name]))}
             assert changed == {row.name}
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pymodbus.client import ModbusTcpClient
 
-from edge_inspect.datatypes import Inspection, PlcRequest, RequestKind, Verdict
+from edge_inspect.datatypes import Inspection, Notices, PlcRequest, RequestKind, Verdict
 from edge_inspect.errors import DeadlineMissed, OutputError, PlcError
 from edge_inspect.plc.follower import NO_JOBS, Follower
 from edge_inspect.plc.modbus import ModbusPlc, open_modbus
@@ -245,3 +245,20 @@ def test_parts_begun_and_never_answered_are_forgotten_in_the_end() -> None:
 
 def test_why_a_job_change_was_refused_says_what_to_write() -> None:
     assert "may_change_job: true" in NO_JOBS
+
+
+def test_what_a_person_should_look_at_is_shown_on_every_wire_that_has_bits_for_it() -> None:
+    with modbus_wires() as (wires, opened), client_of(opened[0]) as first, client_of(opened[1]) as second:
+        wires.notice(Notices(check_light=True, recalibrate=True))
+        for client in (first, second):
+            eventually(lambda client=client: read(client)["check_light"] == read(client)["recalibrate"] == 1)
+        wires.notice(Notices())
+        for client in (first, second):
+            eventually(lambda client=client: read(client)["check_light"] == 0)
+
+
+def test_a_wire_without_such_bits_is_left_alone() -> None:
+    with open_several(
+        Wire(name="first", opener=lambda: nullcontext(Unwired())), [Wire(name="b", opener=lambda: nullcontext(Unwired()))]
+    ) as wires:
+        wires.notice(Notices(check_light=True))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edge_inspect.errors import EngineError
+from edge_inspect.freed_memory import give_back_freed_memory
 from edge_inspect.geometry import place
 from edge_inspect.model_folder import open_model_folder
 from edge_inspect.runtimes.openvino_runtime import open_openvino
@@ -64,3 +67,11 @@ def test_own_models_open_alike(tiny):
     own = open_model_folder(MODELS / "tiny_own")
     with open_openvino(model=own) as engine, open_openvino(model=tiny) as plain:
         assert engine.infer(FRAME, PLACEMENT).image == pytest.approx(plain.infer(FRAME, PLACEMENT).map.mean())
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_the_library_freed_is_given_back_where_the_allocator_can(there, monkeypatch):
+    asked = []
+    monkeypatch.setattr(ctypes, "CDLL", lambda _: SimpleNamespace(**({"malloc_trim": asked.append} if there else {})))
+    give_back_freed_memory()
+    assert asked == [0] * there

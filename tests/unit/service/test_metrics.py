@@ -14,7 +14,7 @@ from edge_inspect.datatypes import Verdict
 from edge_inspect.errors import OutputError, PluginError
 from edge_inspect.outputs.background import run_in_background
 from edge_inspect.service.live import LiveStatus
-from edge_inspect.service.metrics import Metrics, serve_metrics
+from edge_inspect.service.metrics import Metrics, PowerMode, serve_metrics
 
 from .test_live import inspection
 
@@ -113,3 +113,46 @@ def test_without_the_library_the_extra_is_named(tmp_path, status, monkeypatch):
 def test_a_station_that_names_none_serves_none(tmp_path, status):
     with serve_metrics(None, status, station="a", data=tmp_path, outputs={}):
         assert status._watchers == []
+
+
+def test_a_device_that_is_back_is_a_reconnect_and_another_alarm_is_none(status, asked):
+    status.alarm("camera", "")
+    status.alarm("camera", "away")
+    status.alarm("camera", "away still")
+    status.alarm("camera", "")
+    status.alarm("database", "full")
+    status.alarm("database", "")
+    found = asked()
+    assert found['edge_inspect_reconnects_total{source="camera"}'] == 2
+    assert found['edge_inspect_reconnects_total{source="plc"}'] == 0
+    assert 'edge_inspect_reconnects_total{source="database"}' not in found
+
+
+class ServedWire:
+    clients, connections = 1, 4
+
+
+def test_a_wire_that_the_plc_connects_to_tells_who_is_there(status, tmp_path):
+    metrics = Metrics(status, station="a", data=tmp_path, outputs={}, plc=ServedWire())
+    found = {sample.name: sample.value for family in metrics.registry.collect() for sample in family.samples}
+    assert (found["edge_inspect_plc_clients"], found["edge_inspect_plc_connections"]) == (1, 4)
+
+
+def test_a_jetsons_power_mode_is_asked_for_once_a_minute_and_other_machines_have_none(status, tmp_path):
+    asked = []
+    mode = PowerMode(ask=lambda: asked.append(1) or "NV Power Mode: 15W 2")
+    told = [sample for _ in range(3) for family in mode.collect() for sample in family.samples]
+    assert [(sample.name, sample.labels, sample.value) for sample in told] == 3 * [
+        ("edge_inspect_power_mode", {"mode": "NV Power Mode: 15W 2"}, 1.0)
+    ]
+    assert len(asked) == 1
+    assert list(PowerMode(ask=lambda: None).collect()) == []
+
+
+def test_the_gate_is_there_where_a_station_has_one(tmp_path, status):
+    counts: dict[str, int] = {}
+    metrics = Metrics(status, station="cell-3", data=tmp_path, outputs={}, gate=lambda: counts)
+    assert metrics.registry.get_sample_value("edge_inspect_gate", {"what": "passed"}) == 0
+    counts.update({"passed": 12, "on": 1})
+    assert metrics.registry.get_sample_value("edge_inspect_gate", {"what": "passed"}) == 12
+    assert metrics.registry.get_sample_value("edge_inspect_gate", {"what": "on"}) == 1

@@ -1,8 +1,10 @@
 """The station's count never repeats and never goes back."""
 
+import errno
+from pathlib import Path
+
 import pytest
 
-from edge_inspect.errors import OutputError
 from edge_inspect.service.sequence import BLOCK, Sequence
 
 
@@ -38,7 +40,40 @@ def test_a_disk_that_refuses_stops_no_count_and_is_told_until_it_is_over(tmp_pat
     assert sequence.alarm == ""
 
 
-def test_a_damaged_count_is_refused_with_what_to_do(tmp_path):
+@pytest.mark.parametrize("content", [b"", b"twelve", b"\xff\xfe\x00", b"-4", b"9" * 40, b"12\n34"], ids=repr)
+def test_a_spoiled_count_lies_aside_and_goes_on_beyond_everything_that_is_recorded(tmp_path, content):
+    (tmp_path / "sequence").write_bytes(content)
+    sequence = Sequence(tmp_path / "sequence", recorded=41)
+    assert sequence.next() == 41 + BLOCK + 1
+    [aside] = tmp_path.glob("sequence.damaged-*")
+    assert aside.read_bytes() == content
+    assert f"was damaged and lies aside as {aside.name}" in sequence.alarm
+    aside.unlink()
+    assert sequence.alarm == ""
+    assert Sequence(tmp_path / "sequence").next() > 41 + BLOCK + 1
+
+
+def test_a_folder_in_the_place_of_the_count_is_put_aside_like_a_spoiled_one(tmp_path):
+    (tmp_path / "sequence").mkdir()
+    assert Sequence(tmp_path / "sequence").next() == BLOCK + 1
+    assert [path.is_dir() for path in tmp_path.glob("sequence.damaged-*")] == [True]
+
+
+def test_a_spoiled_count_that_cannot_be_put_aside_is_told_and_counts_all_the_same(tmp_path, monkeypatch, caplog):
     (tmp_path / "sequence").write_text("twelve")
-    with pytest.raises(OutputError, match="write the last number used"):
-        Sequence(tmp_path / "sequence")
+    monkeypatch.setattr(Path, "rename", refuse)
+    assert Sequence(tmp_path / "sequence", recorded=7).next() == 7 + BLOCK + 1
+    assert "nor be put aside: Read-only file system" in caplog.text
+
+
+def test_a_count_that_cannot_be_given_back_skips_its_block_and_ends_nothing(tmp_path, caplog):
+    sequence = Sequence(tmp_path / "sequence")
+    sequence.next()
+    sequence._path = tmp_path / "sequence" / "below a file"
+    sequence.close()
+    assert "cannot be written" in caplog.text
+    assert Sequence(tmp_path / "sequence").next() == BLOCK + 1
+
+
+def refuse(*_):
+    raise OSError(errno.EROFS, "Read-only file system")

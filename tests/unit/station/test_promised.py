@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 from dataclasses import replace
 
 import pytest
@@ -18,6 +20,7 @@ from edge_inspect.outputs.records import inspection_from_record, record_from_ins
 from edge_inspect.plc.handshake import Handshake
 from edge_inspect.plc.signals import Control
 from edge_inspect.service.sequence import Sequence
+from edge_inspect.station import promised as promised_module
 from edge_inspect.station.promised import Promised, promised_path, read_left
 from edge_inspect.station.recovery import record_what_was_left
 from edge_inspect.testing import sample_inspections
@@ -60,11 +63,21 @@ class Forgetful:
         raise AssertionError("a part was given to an output that may hold it already")
 
 
-def recover(tmp_path, *held):
+def recovered_inspections(tmp_path, *held):
     kept = Kept(*held)
     sequence = Sequence(tmp_path / "sequence")
     record_what_was_left(tmp_path / "note", outputs=[("kept", kept), ("pictures", Forgetful())], sequence=sequence, station="cell-3")
-    return [(inspection.sequence, inspection.acquisition, inspection.verdict, inspection.reason) for inspection in kept.inspections]
+    return kept.inspections
+
+
+def recover(tmp_path, *held):
+    found = recovered_inspections(tmp_path, *held)
+    return [(inspection.sequence, inspection.acquisition, inspection.verdict, inspection.reason) for inspection in found]
+
+
+def holds_a_part(path):
+    left = read_left(path)
+    return bool(left.parts or left.told or left.counted or left.settled)
 
 
 @pytest.mark.parametrize("sample", sample_inspections(), ids=lambda sample: sample.verdict.value)
@@ -108,6 +121,63 @@ def test_a_fault_that_only_the_wire_knew_of_gets_a_count_of_its_own_and_keeps_it
     assert recover(tmp_path) == first  # killed in the middle of it: the next start finds the same
 
 
+def test_a_trigger_that_was_only_counted_is_a_fault_once(tmp_path, note):
+    (tmp_path / "sequence").write_text("100")
+    note.told(6, None, "")
+    note.told(7, None, "")
+    note.expect(part(acquisition=6))
+    note.told(6, Verdict.NG, "none")
+    note.recorded(part(acquisition=6))
+    first = recover(tmp_path, part(acquisition=6))
+    assert [(acquisition, verdict) for _, acquisition, verdict, _ in first] == [(6, Verdict.NG), (7, Verdict.FAULT)]
+    assert first[1][3].startswith("not inspected: the station had not seen its trigger yet; the station ended")
+
+
+def test_what_a_record_is_still_owed_stays_in_the_note_through_further_starts(tmp_path, note):
+    (tmp_path / "sequence").write_text("100")
+    note.expect(part())
+    note.told(1, Verdict.NG, "none")
+    note.recorded(part(), owed=True)
+    note.close()
+    for _ in range(2):  # started on a full disk, and killed, twice
+        settled = read_left(tmp_path / "note")
+        kept = Kept()
+        kept.broken = True
+        record_what_was_left(tmp_path / "note", outputs=[("kept", kept)], sequence=Sequence(tmp_path / "sequence"), station="cell-3")
+        again = Promised(tmp_path / "note", station="cell-3")
+        again.begin(wire_tells=True, owed=True)
+        again.told(1, Verdict.FAULT, "another part of that number")
+        again.close()
+        assert len(settled.parts) + len(settled.settled) >= 1
+    found = recover(tmp_path)
+    assert (1, 1, Verdict.NG, NG.reason) in found
+    assert [verdict for *_, verdict, _ in found].count(Verdict.NG) == 1
+
+
+def test_a_line_cut_short_by_a_full_disk_spoils_no_other(tmp_path, note, monkeypatch):
+    def cut(file, content):
+        os.write(file, content[:9])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as full:
+        full.setattr(promised_module, "write_whole", cut)
+        note.told(1, None, "")
+    note.told(2, None, "")
+    assert list(read_left(tmp_path / "note").counted) == [2]
+
+
+def test_when_all_has_caught_up_the_note_is_empty(tmp_path, note):
+    note.expect(part())
+    note.recorded(part(), owed=True)
+    assert holds_a_part(tmp_path / "note")
+    note.told(2, None, "")
+    note.caught_up()
+    assert holds_a_part(tmp_path / "note")
+    note.recorded(part(acquisition=2), owed=True)
+    note.caught_up()
+    assert not holds_a_part(tmp_path / "note")
+
+
 def test_without_a_wire_that_tells_the_note_is_all_there_is(tmp_path, note):
     note.begin(wire_tells=False)
     note.expect(part(acquisition=0, verdict=Verdict.FAULT))
@@ -120,9 +190,9 @@ def test_the_note_is_empty_when_all_is_recorded_and_not_before(tmp_path, note):
     note.told(2, Verdict.FAULT, "a trigger came while Trigger Ready was off")
     note.told(1, Verdict.NG, "none")
     note.recorded(part())
-    assert (tmp_path / "note").stat().st_size
+    assert holds_a_part(tmp_path / "note")
     note.recorded(part(sequence=2, acquisition=2))
-    assert not (tmp_path / "note").stat().st_size
+    assert not holds_a_part(tmp_path / "note")
 
 
 @given(cut=st.integers(0, 5000))
@@ -137,13 +207,24 @@ def test_wherever_the_note_is_cut_a_part_is_recorded_once_or_was_never_told(tmp_
     content = (folder / "note").read_bytes()
     (folder / "note").write_bytes(content[:cut])
     recovered = recover(folder)
-    assert len(recovered) == (1 if cut > content.index(b"\n") else 0)
+    head, first, *_ = (len(line) for line in content.splitlines(keepends=True))
+    assert len(recovered) == (1 if cut >= head + first else 0)
     if cut >= len(content):
         assert recovered[0][2] is Verdict.NG
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"no json\n", b'{"part": 1}\n', b'{"part": {"sequence": 1}, "wire": true}\n', b'{"told": [1]}\n', b"[]\n"]
+    "content",
+    [
+        b"",
+        b"no json\n",
+        b'{"decides": 1}\n',
+        b'{"decides": {"engine": 2}}\n',
+        b'{"part": 1}\n',
+        b'{"part": {"sequence": 1}, "wire": true}\n',
+        b'{"told": [1]}\n',
+        b"[]\n",
+    ],
 )
 def test_a_note_that_is_none_starts_the_station_all_the_same(tmp_path, content):
     (tmp_path / "note").write_bytes(content)
@@ -180,7 +261,7 @@ def test_the_note_lies_in_the_services_memory_where_there_is_a_service(tmp_path,
     assert str(promised_path(tmp_path).parent) == "/run/a"
 
 
-def test_the_handshake_announces_each_result_before_it_can_be_seen():
+def test_the_handshake_announces_each_count_and_each_result_before_it_can_be_seen():
     handshake = Handshake(allowed_ns=1000)
     seen = []
     handshake.announce = lambda acquisition, verdict, why: seen.append((acquisition, verdict, why, handshake._results.valid))
@@ -190,6 +271,7 @@ def test_the_handshake_announces_each_result_before_it_can_be_seen():
     handshake.write(Control(trigger_enable=True, trigger=True), 2)
     handshake.tick(5000)
     assert seen == [
+        (1, None, "", False),
         (2, Verdict.FAULT, "a trigger came while Trigger Ready was off", False),
         (1, Verdict.FAULT, "the verdict had not come at the deadline", True),
     ]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import psutil
 import pytest
+
+from tests.conftest import named_memory
 
 PATIENCE_S = 30
 
@@ -22,10 +23,6 @@ def wait_until(condition) -> None:
     while not condition():
         assert time.monotonic() < until, "it never came"
         time.sleep(0.01)
-
-
-def shared_memory() -> set[str]:
-    return {path.name for path in Path("/dev/shm").iterdir()}
 
 
 PARENT = """
@@ -48,11 +45,11 @@ with open_tensorrt(model=open_model_folder(Path(model)), plan=Path(plan), timeou
 def test_a_hanging_worker_ends_with_a_line_that_is_killed(kind, plan_of, tmp_path, monkeypatch):
     model, plan = plan_of("10.3.0")
     monkeypatch.setenv("FAKE_TENSORRT_FAULTS", str(tmp_path / "told.json"))
-    shared = shared_memory()
+    shared = named_memory()
     command = [sys.executable, "-c", PARENT, str(model.path), str(plan), str(tmp_path / "told.json"), kind]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         worker = int(parent.stdout.readline())
         assert psutil.Process(worker).is_running()
         parent.kill()
     wait_until(lambda: is_gone(worker))
-    assert shared_memory() == shared
+    assert named_memory() == shared

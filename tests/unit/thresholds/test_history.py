@@ -6,13 +6,17 @@ import errno
 import json
 import os
 import threading
+from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge_inspect.errors import ConfigError
+from edge_inspect.login import who
 from edge_inspect.thresholds import load_thresholds, save_thresholds
+from edge_inspect.thresholds.frames import CALIBRATIONS, frames_path
 from edge_inspect.thresholds.history import (
     Change,
     complaint,
@@ -22,7 +26,6 @@ from edge_inspect.thresholds.history import (
     put_in_force,
     read_history,
     roll_back,
-    who,
 )
 
 from .test_record import ENGINE, MADE, RECIPE
@@ -32,6 +35,25 @@ CALIBRATED = Change(action="calibrated", by="anna", reason="new light", good_fra
 
 def made(threshold):
     return MADE.model_copy(update={"image_threshold": threshold})
+
+
+class PowerCut(BaseException):
+    """Nothing in the program runs on after it, as after kill -9."""
+
+
+@contextmanager
+def cut_after(monkeypatch, files):
+    """Power fails once so many files have been replaced."""
+    replace, done = Path.replace, iter(range(files))
+
+    def replaced(self, target):
+        if next(done, None) is None:
+            raise PowerCut
+        return replace(self, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", replaced)
+        yield
 
 
 @pytest.fixture
@@ -140,17 +162,54 @@ def test_a_disk_that_is_full_leaves_what_was_in_force_with_its_entry(path, monke
 
 
 def test_a_power_cut_between_history_and_thresholds_is_told_and_loses_nothing(path, monkeypatch):
-    def cut(path, thresholds):
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
-    monkeypatch.setattr("edge_inspect.thresholds.history.save_thresholds", cut)
-    with pytest.raises(ConfigError):
+    with cut_after(monkeypatch, 1), pytest.raises(PowerCut):
         put_in_force(path, made(8.0), CALIBRATED)
-    monkeypatch.undo()
     assert in_force(path) == made(7.0)
     assert "power failed between the two" in complaint(path, read_history(path))
     put_in_force(path, made(8.0), CALIBRATED)
     assert [entry.thresholds.image_threshold for entry in read_history(path)][3:] == [8.0, 7.0, 8.0]
+
+
+@pytest.mark.parametrize("failing", range(1, 7))
+def test_a_disk_that_fails_at_any_step_leaves_every_file_as_it_was(path, monkeypatch, failing):
+    beside, new = path.with_name("acceptance.json"), path.with_name("calibration-frames-new.npz")
+    beside.write_text("old")
+    before = {file.name: file.read_bytes() for file in path.parent.iterdir()}
+    steps = iter(range(1, 100))
+
+    def full(descriptor):
+        if next(steps) == failing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)  # four files, then their names in the folder, one after the other
+    with pytest.raises(ConfigError, match="No space left on device"):
+        put_in_force(path, made(8.0), CALIBRATED, beside=lambda _: {new: b"frames", beside: b"new"})
+    monkeypatch.undo()
+    assert {file.name: file.read_bytes() for file in path.parent.iterdir()} == before
+
+
+def test_what_is_written_beside_is_written_first_and_is_told_what_stood_there(path, monkeypatch):
+    told = []
+
+    def beside(stands):
+        told.append(stands)
+        return {path.with_name("acceptance.json"): b"for both"}
+
+    with cut_after(monkeypatch, 1), pytest.raises(PowerCut):
+        put_in_force(path, made(8.0), CALIBRATED, beside=beside)
+    assert told == [made(7.0)]
+    assert path.with_name("acceptance.json").read_bytes() == b"for both"
+    assert complaint(path, read_history(path)) == ""
+
+
+def test_frames_stay_of_the_newest_calibrations_and_of_one_that_is_rolled_back_to(path):
+    first = read_history(path)[0].thresholds
+    for threshold in (5.0, 6.0, 7.0):
+        frames_path(path, made(threshold)).write_bytes(b"frames")
+    roll_back(path, read_history(path)[0], by="ben", reason="was better")
+    for threshold in range(10, 10 + CALIBRATIONS - 1):
+        put_in_force(path, made(threshold), CALIBRATED)
+    assert [file.name for file in path.parent.glob("*.npz")] == [frames_path(path, first).name]
 
 
 def test_calibrations_at_once_wait_for_each_other(path):

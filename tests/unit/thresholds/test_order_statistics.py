@@ -37,6 +37,12 @@ def test_a_sample_that_cannot_carry_the_wanted_rate_gets_the_largest_score_and_s
     assert "The wanted 1.00% needs 299 held-out good parts." in limit.promise
 
 
+def test_where_nobody_knows_what_the_model_was_made_from_the_promise_does_not_say_held_out() -> None:
+    promise = cut([float(i) for i in range(60)], wanted=0.01, held_out=False).promise
+    assert "the largest of 60 good scores" in promise
+    assert promise.endswith("needs 299 good parts.")
+
+
 def test_a_large_sample_gets_the_lowest_threshold_that_still_keeps_the_promise() -> None:
     limit = cut([float(i) for i in range(1000)], wanted=0.01)
     assert limit.rank > 1

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from edge_inspect.config import DecisionRule, RegionRule
+from edge_inspect.thresholds import proposing
 from edge_inspect.thresholds.proposing import RULES, Scores, Wanted, parts_to_promise, rules_for
 
 RANDOM = np.random.default_rng(0)
@@ -15,7 +18,14 @@ DEFECTIVE = tuple((8 + RANDOM.gamma(4, size=20)).tolist())
 
 def test_rules_that_need_defects_are_offered_only_when_there_are_some():
     assert list(rules_for(Scores(good=GOOD))) == ["quantile", "tail", "mean"]
-    assert list(rules_for(Scores(good=GOOD, defective=DEFECTIVE))) == ["quantile", "tail", "mean", "f1", "youden", "recall90"]
+    assert list(rules_for(Scores(good=GOOD, defective=DEFECTIVE)))[:6] == ["quantile", "tail", "mean", "f1", "youden", "recall90"]
+
+
+@pytest.mark.parametrize(("there", "offered"), [(object(), ["svm"]), (None, [])])
+def test_the_rule_of_an_extra_is_offered_where_its_package_is_there(monkeypatch, there, offered):
+    monkeypatch.setattr(proposing, "find_spec", {"sklearn": there}.get)
+    assert list(rules_for(Scores(good=GOOD, defective=DEFECTIVE)))[6:] == offered
+    assert "svm" not in rules_for(Scores(good=GOOD))
 
 
 @pytest.mark.parametrize("name", [name for name, rule in RULES.items() if rule.package is None])
@@ -59,6 +69,21 @@ def test_the_tail_says_that_it_promises_nothing_and_what_a_promise_would_need():
     assert proposal.bound is None
     assert proposal.promise.startswith("No promise, an extrapolation")
     assert "needs 299 good parts" in proposal.promise
+
+
+def test_the_tail_points_to_the_promise_where_the_parts_carry_one():
+    promise = RULES["tail"].propose(Scores(good=GOOD), Wanted(rate=0.06)).promise
+    assert promise.endswith("These 60 good parts carry a promise of that: take --rule quantile.")
+    assert "needs" not in promise
+
+
+def test_how_a_threshold_was_made_is_said_as_people_count():
+    assert (
+        RULES["quantile"].propose(Scores(good=GOOD), Wanted()).described
+        == "the highest of 60 good scores; one threshold for picture and place"
+    )
+    apart = RULES["quantile"].propose(Scores(good=GOOD, good_peaks=GOOD), Wanted(rate=0.2)).described
+    assert re.fullmatch(r"the \d+th highest of 60 good scores; one threshold for the picture, one for the place", apart)
 
 
 def test_a_tail_that_does_not_fit_is_not_carried():

@@ -151,3 +151,10 @@ def test_a_place_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "calibration").write_text("a file where a folder should be")
     with pytest.raises(ConfigError, match=r"cannot be written: (File exists|Not a directory)"):
         save_thresholds(tmp_path / "calibration" / "thresholds.json", MADE)
+
+
+def test_thresholds_from_before_the_confidence_was_written_keep_their_id():
+    assert b"confidence" not in MADE.written()
+    sure = MADE.model_copy(update={"confidence": 0.95})
+    assert b'"confidence":0.95' in sure.written()
+    assert sure.calibration_id != MADE.calibration_id

@@ -56,3 +56,15 @@ def test_recall_is_that_of_defects_no_rule_has_weighed(monkeypatch):
     told = page(rows_of(good.scores, splits=3, tail_splits=2), list(rows.values()), "a machine")
     assert "| made | quantile | 150 |" in told
     assert "| made | svm, both numbers | 300 |" in told
+    assert "the tool itself would refuse it" not in told
+
+
+def test_the_page_says_what_flatters_what_only_aims_and_where_the_tool_would_refuse():
+    rows = rows_of(np.random.default_rng(0).gamma(4, size=120), splits=20, tail_splits=4)
+    assert {row["rule"]: row["promises"] for row in rows} == {"quantile": True, "tail": False}
+    recall = [{"set": "made", "rule": "quantile", "good": 150, "wanted_rate": 0.01, "recall": 0.5, "false_rejects": 0.0, "bound": 0.0198}]
+    told = page(rows, recall, "a machine")
+    assert "| made | tail | 60 | none, aims at 1.00% | 95% |" in told
+    unseen = [row["exceed_share_unseen"] for row in rows if row["promises"] and row["confidence"] == 0.95]
+    assert f"exceeded in {min(unseen):.0%} to {max(unseen):.0%} of splits, where 5 % is stated" in told
+    assert "carry a promise of 1.98% of made, not of 1%: there the tool itself would refuse it." in told

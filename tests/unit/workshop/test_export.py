@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from edge_inspect.acceptance import accept
+from edge_inspect.cameras.pictures import hash_pixels
 from edge_inspect.config import Recipe, load_recipe
 from edge_inspect.decision import mean_of_highest
 from edge_inspect.errors import ConfigError, EngineError
@@ -19,6 +20,7 @@ from edge_inspect.runtimes.onnx_runtime import open_onnx
 from edge_inspect.runtimes.openvino_runtime import open_openvino
 from edge_inspect.thresholds import load_thresholds
 from edge_inspect.thresholds.order_statistics import upper_bound
+from edge_inspect.thresholds.taught_frames import taught_frames
 from edge_inspect.workshop import export as room
 from edge_inspect.workshop.export import Exported, allowed, export
 from edge_inspect.workshop.models.catalogue import CATALOGUE, configure
@@ -109,6 +111,15 @@ def test_the_threshold_is_cut_from_the_held_out_parts_as_teach_does(trained: Pat
     assert "needs 299 held-out good parts" in thresholds.promise
 
 
+def test_the_frames_that_were_learnt_from_or_decided_when_to_stop_go_with_the_engine(
+    trained: Path, recipe_file: Path, plate: Plate
+) -> None:
+    shares = json.loads((trained / "training.json").read_text())
+    known = {hash_pixels(plate(int(name[:2]))) for name in (*shares["trained_on"], *shares["stopped_on"])}
+    assert shares["stopped_on"]
+    assert taught_frames(exported(trained, recipe_file).finished.model) == known == set(open_trained_folder(trained).taught)
+
+
 def test_the_same_trained_folder_gives_the_same_engine(trained: Path, recipe_file: Path, tmp_path: Path) -> None:
     one, again = (exported(trained, recipe_file, out=tmp_path / name).finished.model for name in ("one", "again"))
     assert one.engine_sha256 == again.engine_sha256
@@ -127,7 +138,7 @@ def test_illumination_normalisation_is_inside_the_graph(illumination: str, plate
 def test_a_dynamic_batch_stands_beside_the_graph_that_the_line_opens(trained: Path, recipe_file: Path) -> None:
     result = exported(trained, recipe_file, dynamic_batch=True)
     model, golden = result.finished.model, result.finished.model.load_golden()
-    assert set(open_model_folder(model.path).manifest.files) == {"model.onnx", "model.dynamic.onnx", "golden.npz"}
+    assert set(open_model_folder(model.path).manifest.files) == {"model.onnx", "model.dynamic.onnx", "golden.npz", "taught_frames.json"}
     assert result.agreement["model.dynamic.onnx"] <= 1e-4
     session = onnxruntime.InferenceSession(model.path / "model.dynamic.onnx")
     assert session.run(None, {"frame": golden.images[:3]})[0].shape == (3, 1, 32, 32)
@@ -155,7 +166,7 @@ class TestMeanOfHighest:
         finished = exported(highest, recipe_file).finished
         assert finished.thresholds.image_threshold == max(finished.scores)
         assert finished.thresholds.pixel_threshold > finished.thresholds.image_threshold
-        assert "likewise, from their largest cells" in finished.thresholds.rule
+        assert "one threshold for the picture, one for the place" in finished.thresholds.rule
 
     def test_a_mask_applies_to_it(self, highest: Path, recipe_file: Path) -> None:
         whole = exported(highest, recipe_file).finished
@@ -179,12 +190,13 @@ class TestOwnScore:
         assert finished.thresholds.image_threshold == max(finished.scores) < 0
         assert finished.thresholds.pixel_threshold > 0
         assert finished.thresholds.false_reject_bound == upper_bound(1, 6)
-        assert "likewise, from their largest cells" in finished.thresholds.rule
+        assert "one threshold for the picture, one for the place" in finished.thresholds.rule
 
     def test_both_together_promise_the_sum(self, own: Path, recipe_file: Path) -> None:
         recipe_file.write_text(recipe_file.read_text() + "decision: {regions: {min_area_px: 4}}\n")
         thresholds = exported(own, recipe_file).finished.thresholds
         assert thresholds.false_reject_bound == min(1.0, 2 * upper_bound(1, 6))
+        assert thresholds.confidence == 0.9
         assert "with 90 % confidence at most" in thresholds.promise
 
     def test_regions_alone_promise_by_cells(self, own: Path, recipe_file: Path) -> None:

@@ -154,3 +154,15 @@ def test_what_lies_beyond_the_frame_is_searched_in_no_image_but_in_another() -> 
     assert low[1:].all()
     assert other.all()
     np.testing.assert_array_equal(good.searched(located, width=16, height=8), other)
+
+
+def test_specks_are_taken_out_of_good_images_as_on_the_line(plate: Plate) -> None:
+    clean = [(f"{seed}", plate(seed)) for seed in range(12)]
+    drawn = np.random.default_rng(0).random(clean[0][1].shape)
+    noisy = [(name, np.where(drawn < 0.05, np.uint8(0), np.where(drawn > 0.95, np.uint8(255), frame))) for name, frame in clean]
+    wanted = place_good_images(clean, recipe(), width=64, height=64)
+    cleaned = place_good_images(noisy, recipe(despeckle=True), width=64, height=64)
+    left_in = place_good_images(noisy, recipe(), width=64, height=64)
+    assert cleaned.hashes == left_in.hashes
+    off, off_left_in = (np.abs(one.pixels.astype(int) - wanted.pixels).mean() for one in (cleaned, left_in))
+    assert off < 0.2 * off_left_in

@@ -8,6 +8,7 @@ import onnx
 import pytest
 
 from edge_inspect.acceptance import accept
+from edge_inspect.cameras.pictures import hash_pixels, read_picture
 from edge_inspect.config import load_recipe
 from edge_inspect.datatypes import Placement
 from edge_inspect.errors import ConfigError, EngineError
@@ -15,7 +16,10 @@ from edge_inspect.geometry import place
 from edge_inspect.model_folder import open_model_folder
 from edge_inspect.runtimes.onnx_runtime import open_onnx
 from edge_inspect.thresholds import load_thresholds
+from edge_inspect.thresholds.frames import load_frames
+from edge_inspect.thresholds.history import history_path
 from edge_inspect.thresholds.order_statistics import upper_bound
+from edge_inspect.thresholds.taught_frames import taught_frames
 from edge_inspect.workshop import golden_frames as room
 from edge_inspect.workshop.teach import Taught, teach
 
@@ -80,6 +84,13 @@ def test_the_threshold_is_the_largest_held_out_score_and_promises_no_more_than_s
     assert result.thresholds.false_reject_bound == upper_bound(1, 6)
     assert "needs 299 held-out good parts" in result.thresholds.promise
     assert result.thresholds.sample.images == 6
+
+
+def test_the_model_folder_says_which_frames_it_was_made_from_and_that_it_was_not_the_held_out_ones(one: Taught, good_folder: Path) -> None:
+    taught_on = taught_frames(open_model_folder(one.model.path))
+    hashes = {path.name: hash_pixels(read_picture(path)) for path in good_folder.iterdir()}
+    assert taught_on == {digest for name, digest in hashes.items() if name not in one.held_out}
+    assert len(taught_on) == one.fitted
 
 
 def test_parts_with_several_pictures_count_once_and_stay_together(good_folder: Path, recipe_file: Path) -> None:
@@ -154,6 +165,18 @@ def test_a_size_the_backbone_cannot_take_is_refused(width: int, height: int, rec
 def test_a_rate_nobody_can_promise_is_refused(rate: float, recipe_file: Path) -> None:
     with pytest.raises(ConfigError, match="false reject rate"):
         teach([], recipe=load_recipe(recipe_file), false_reject_rate=rate)
+
+
+def test_an_edited_history_is_told_before_the_engine_in_service_is_replaced(good_folder: Path, recipe_file: Path) -> None:
+    thresholds = taught(good_folder, recipe_file).thresholds
+    recipe = load_recipe(recipe_file)
+    assert load_frames(recipe.thresholds).sample.max() == thresholds.image_threshold
+    history = history_path(recipe.thresholds)
+    history.write_text(history.read_text().replace("good images", "other images"))
+    before = {file: file.read_bytes() for file in recipe_file.parent.rglob("*") if file.is_file()}
+    with pytest.raises(ConfigError, match="the history is not as it was written"):
+        taught(good_folder, recipe_file, seed=1)
+    assert {file: file.read_bytes() for file in recipe_file.parent.rglob("*") if file.is_file()} == before
 
 
 def test_a_runtime_that_computes_something_else_makes_no_golden_frames(

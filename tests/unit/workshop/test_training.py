@@ -46,7 +46,8 @@ def test_a_training_lowers_the_loss_and_leaves_all_that_export_needs(plate: Plat
     trained = run(plate, tmp_path / "out", overrides={"epochs": 12, "patience": 12, "learning_rate": 0.01})
     losses = [row["losses"]["error"] for row in trained.history]
     assert losses[-1] < losses[0]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["config.json", "held_out.npz", "training.json", "weights.pt"]
+    written = ["config.json", "held_out.npz", "taught_frames.json", "training.json", "weights.pt"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == written
     told = json.loads((tmp_path / "out" / "training.json").read_text())
     assert told["stopped"] == "all 12 epochs done"
     assert len(told["epochs"]) == 12

@@ -6,12 +6,14 @@ import json
 import re
 from importlib.util import find_spec
 
+import cv2
 import pytest
 
 from edge_inspect.acceptance import ACCEPTANCE_FILE
 from edge_inspect.cli.main import main
 from edge_inspect.config import load_recipe
 from edge_inspect.errors import ConfigError
+from edge_inspect.field.calibration import sources
 from edge_inspect.field.calibration.parts import Part, sample_of
 from edge_inspect.field.calibration.sources import duration
 from edge_inspect.model_folder import open_model_folder
@@ -19,7 +21,7 @@ from edge_inspect.service.alone import hold_alone
 from edge_inspect.thresholds import load_thresholds, read_thresholds
 from edge_inspect.thresholds.history import history_path, read_history
 
-from .conftest import lines_in, store, write_pictures
+from .conftest import lines_in, picture, store, write_pictures
 
 PROMISED = ("--false-rejects", "0.05")
 
@@ -39,6 +41,7 @@ def test_a_folder_of_good_parts_proposes_the_largest_score_and_changes_nothing(s
     assert (found["good"], found["rule"]) == (60, "quantile")
     assert found["new"]["image_threshold"] == found["new"]["pixel_threshold"] == pytest.approx(12, abs=0.01)
     assert found["new"]["false_reject_bound"] == pytest.approx(0.0487, abs=1e-4)
+    assert found["new"]["confidence"] == 0.95
     assert found["refusal"] == ""
     assert found["applied"] is None
     assert (station / "cell" / "thresholds.json").read_bytes() == before
@@ -78,10 +81,28 @@ def test_without_a_reason_nothing_is_changed(station, said):
 def test_rules_that_weigh_defects_find_the_gap_between_good_and_defective(station, said):
     _, found, _ = said("--good", "good", "--bad", "bad", "--rule", "youden")
     assert found["new"]["image_threshold"] == pytest.approx(21, abs=0.6)
-    assert set(found["others"]) == {"quantile", "tail", "mean", "f1", "recall90"}
+    assert set(found["others"]) - {"svm"} == {"quantile", "tail", "mean", "f1", "recall90"}
+    assert ("svm" in found["others"]) == (find_spec("sklearn") is not None)
     assert found["escapes"]["new"]["seen"] == 0
     assert found["escapes"]["new"]["high"] == pytest.approx(0.308, abs=1e-3)
     assert found["false_rejects"]["new"]["seen"] == 0
+
+
+def test_defective_parts_go_with_the_stations_archive_and_one_of_its_frames_among_them_is_no_good_part(station, said):
+    store(station, [3, 5, 7, 9] * 10 + [34], calibration_id="old", engine_sha256=engine_of(station))
+    cv2.imwrite(str(station / "bad" / "scratch.png"), picture(34, 41))
+    code, found, _ = said("--since", "2h", "--only", "OK", "NG", "--bad", "bad", "--rule", "youden")
+    assert (code, found["good"], found["defective"]) == (0, 40, 11)
+    assert found["left_out"] == ["41: the same frame as scratch.png"]
+    assert found["new"]["image_threshold"] == pytest.approx(19.5, abs=0.6)
+    assert found["escapes"]["new"]["seen"] == 0
+
+
+def test_defective_parts_go_with_the_camera(station, said):
+    code, found, _ = said("--live", "60", "--bad", "bad", "--rule", "youden")
+    assert (code, found["good"], found["defective"]) == (0, 60, 10)
+    assert found["new"]["image_threshold"] == pytest.approx(21, abs=0.6)
+    assert found["escapes"]["new"] == found["escapes"]["new"] | {"seen": 0, "parts": 10}
 
 
 def test_a_rule_that_weighs_defects_is_not_offered_without_any(station, said):
@@ -143,7 +164,7 @@ def test_rejects_that_a_person_has_looked_at_can_be_taken_too(station, said):
     _, found, _ = said("--since", "2h", "--only", "OK", "NG", "--leave-out", "42", "--false-rejects", "0.1")
     assert found["good"] == 41
     assert found["highest_good"][0][:1] == ["41"]
-    assert found["told"] == []
+    assert not any("that the station passed" in told for told in found["told"])
 
 
 def test_what_is_older_than_asked_for_does_not_count(station, said):
@@ -166,13 +187,15 @@ def test_a_recorded_score_counts_only_where_it_is_of_this_engine_and_recipe(stat
     assert "its raw frame was not kept, and its score is not of this engine and recipe" in err
 
 
-def test_parts_in_front_of_the_camera_are_scored_when_the_station_is_stopped(station, said):
+def test_parts_in_front_of_the_camera_are_scored_and_beside_a_station_that_inspects_nothing_it_gives_up(station, said, monkeypatch):
+    monkeypatch.setattr(sources, "PATIENCE_S", 0.2)
     code, found, _ = said("--live", "60", *PROMISED)
     assert (code, found["good"]) == (0, 60)
     with hold_alone(station / "data"):
         code, _, err = said("--live", "60")
     assert code == 1
-    assert "another running station uses this folder" in err
+    assert "gave no part of cell" in err
+    assert not (station / "data" / "sample-asked.json").exists()
 
 
 def test_thresholds_of_another_recipe_are_told_and_new_ones_proposed_all_the_same(station, said):
@@ -259,7 +282,7 @@ def test_the_table_on_the_terminal_says_what_changes_and_what_to_do(station, cap
     [
         ((), "from which parts? Give --good DIR"),
         (("--recipe", "cell/recipe.yaml", "--live", "5"), "--recipe: has no station"),
-        (("--since", "2h", "--bad", "bad"), "--bad: goes with --good DIR"),
+        (("--bad", "bad"), "from which parts? Give --good DIR"),
         (("--good", "good", "--false-rejects", "0.9"), "wanted above 0 and at most 0.5"),
         (("--good", "good", "--confidence", "1"), "0.5 to below 1"),
         (("--good", "good", "--job", "7"), "has no job 7; it has none"),

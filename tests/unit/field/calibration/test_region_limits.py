@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import cv2
 import numpy as np
 import pytest
@@ -43,7 +45,7 @@ def test_good_parts_specks_pass_and_larger_regions_of_the_same_score_do_not(by_r
     assert found["new"]["region_limits"]["min_area_px"] == pytest.approx(64, abs=1)
     assert found["false_rejects"]["new"]["seen"] <= 3
     assert found["escapes"]["new"]["seen"] == 0
-    assert "of the largest regions of 60 good parts" in found["promise"]
+    assert "region of 60 good parts, each counted by its largest" in found["promise"]
     assert main(["check"]) == 0
     from edge_inspect.config import load_recipe
 
@@ -61,7 +63,22 @@ def test_with_the_image_score_both_must_keep_the_promise_together(by_regions, sa
 
 def test_the_table_shows_the_least_area(by_regions, capsys):
     assert main(["calibrate", "--good", "good", "--regions", "--false-rejects", "0.1"]) == 0
-    assert "least region area [px]" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert re.search(r"least region area +none +6[45](\.\d+)? px\n", out)
+    assert "mm2" not in out
+
+
+def test_areas_are_told_in_mm2_too_where_the_recipe_knows_the_scale(by_regions, said, capsys):
+    recipe = by_regions / "cell" / "recipe.yaml"
+    recipe.write_text(recipe.read_text() + "mm_per_px: 0.5\n")
+    words = ("--good", "good", "--regions", "--false-rejects", "0.1")
+    assert main(["calibrate", *words]) == 0
+    assert re.search(r"least region area +none +6[45](\.\d+)? px \(16(\.\d)? mm2\)\n", capsys.readouterr().out)
+    _, found, _ = said(*words)
+    assert found["mm_per_px"] == 0.5
+    assert re.search(
+        r"Regions count above 6[45](\.\d+)? px \(16(\.\d)? mm2\): the \d+(st|nd|rd|th) largest region of 60 good parts", found["promise"]
+    )
 
 
 @pytest.mark.parametrize(

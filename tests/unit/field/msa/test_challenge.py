@@ -22,11 +22,13 @@ def test_golden_parts_with_their_verdicts_pass_and_the_record_says_what_decided(
     assert code == 0
     assert "right        bad/dent/1.png: expected NG, said NG score 40.000" in out
     assert "challenge    passed: 3 of 3 golden parts" in out
-    written = json.loads((golden / "data" / "challenge.json").read_text())
+    [written] = json.loads((golden / "data" / "challenge.json").read_text())["challenges"]
     thresholds = json.loads((golden / "cell" / "thresholds.json").read_text())
-    assert (written["passed"], written["part"], written["engine_sha256"]) == (True, "cell", thresholds["engine_sha256"])
-    assert written["calibration_id"]
-    assert [one["right"] for one in written["parts"]] == [True, True, True]
+    bound = written["bound"]
+    assert (written["passed"], written["part"], written["how"]) == (True, "cell", "stored pictures")
+    assert (bound["engine"]["engine_sha256"], bound["recipe_sha256"]) == (thresholds["engine_sha256"], thresholds["recipe_sha256"])
+    assert bound["engine"]["calibration_id"]
+    assert [one["verdict"] for one in written["parts"]] == ["OK", "OK", "NG"]
 
 
 def test_a_threshold_that_lets_the_golden_defect_pass_fails_the_challenge(golden, told):
@@ -34,7 +36,7 @@ def test_a_threshold_that_lets_the_golden_defect_pass_fails_the_challenge(golden
     code, found, _ = told("challenge", "--json")
     assert (code, found["passed"]) == (1, False)
     assert [(one["name"], one["verdict"]) for one in found["parts"] if not one["right"]] == [("bad/dent/1.png", "OK")]
-    assert json.loads((golden / "data" / "challenge.json").read_text())["passed"] is False
+    assert [one["passed"] for one in json.loads((golden / "data" / "challenge.json").read_text())["challenges"]] == [False]
 
 
 @pytest.mark.parametrize("kind", ["good", "bad"])
@@ -50,7 +52,7 @@ def test_a_fault_is_the_wrong_verdict_even_for_a_defective_part(golden, told, ki
 def test_without_a_station_the_record_lies_beside_the_recipe(golden, told):
     code, _, _ = told("challenge", "--recipe", "cell/recipe.yaml", "--runtime", "onnx", "--folder", "cell/challenge")
     assert code == 0
-    assert json.loads((golden / "cell" / "challenge.json").read_text())["passed"]
+    assert json.loads((golden / "cell" / "challenge.json").read_text())["challenges"][0]["passed"]
 
 
 def test_a_challenge_without_defective_parts_proves_nothing_and_is_refused(golden, told):

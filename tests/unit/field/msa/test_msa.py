@@ -1,9 +1,12 @@
 """`edge-inspect msa` from a table and from pictures."""
 
 import json
+from datetime import datetime, timezone
 
 import pytest
 
+from edge_inspect.datatypes import Inspection, Latency, Verdict
+from edge_inspect.outputs.database import open_database
 from tests.unit.field.msa.conftest import write_picture
 
 HEADER = "part,reference,trial,verdict\n"
@@ -126,3 +129,103 @@ def test_a_station_that_requires_acceptance_refuses_an_engine_that_has_none(pict
     code, _, err = told("msa", "--good", "good", "--bad", "bad")
     assert code == 1
     assert "acceptance.json" in err
+
+
+@pytest.fixture
+def recorded(station):
+    """A station that has inspected three parts three times each and another one: 30 good, 31 good but once rejected, 40 defective."""
+    (station / "station.yaml").write_text(
+        (station / "station.yaml").read_text() + "outputs: [{kind: database, path: data/inspections.sqlite}]\n"
+    )
+    shown = [
+        ("30-1", 2),
+        ("31-1", 3),
+        ("40-1", 90),
+        ("x", 1),
+        ("30-2", 2),
+        ("31-2", 21),
+        ("40-2", 91),
+        ("30-3", 2),
+        ("31-3", 3),
+        ("40-3", 92),
+    ]
+    with open_database(station="cell-3", path=station / "data" / "inspections.sqlite") as database:
+        for sequence, (part_id, score) in enumerate(shown, start=1):
+            database.emit(
+                Inspection(
+                    sequence=sequence,
+                    acquisition=0,
+                    part_id=part_id,
+                    taken_at=datetime.now(timezone.utc),
+                    verdict=Verdict.NG if score > 20 else Verdict.OK,
+                    reason="said by a test",
+                    score=float(score),
+                    threshold=20.0,
+                    regions=(),
+                    recipe="cell",
+                    engine_sha256="",
+                    calibration_id="one" if sequence < 9 else "other",
+                    latency=Latency(),
+                )
+            )
+    return station
+
+
+def test_the_stations_own_records_are_a_study_where_a_list_says_which_part_each_is(recorded, told):
+    (recorded / "parts.csv").write_text("part;reference\n30;good\n31;good\n40;bad\n")
+    code, found, _ = told("msa", "--since", "1h", "--parts", "parts.csv", "--part-of", r"(\d+)-", "--json")
+    assert code == 1
+    assert found["counts"] == {"caught": 3, "missed": 0, "passed": 5, "rejected": 1, "faults": 0}
+    assert found["wrong"] == {"31": ["OK", "NG", "OK"]}
+    assert found["source"].startswith("records of station cell-3 of cell since")
+    know = " ".join(found["told"])
+    assert "1 inspections belong to no part of the list" in know
+    assert "the thresholds changed meanwhile (one, other)" in know
+
+
+def test_showings_can_be_named_by_their_number(recorded, told):
+    rows = [
+        {"inspection": number, "part": part, "reference": ref}
+        for number, part, ref in [(1, "a", "good"), (5, "a", "good"), (3, "b", "bad"), (7, "b", "bad")]
+    ]
+    (recorded / "parts.json").write_text(json.dumps(rows))
+    code, found, _ = told("msa", "--since", "1h", "--parts", "parts.json", "--report", "msa.html", "--json")
+    assert code == 0
+    assert found["counts"] == {"caught": 2, "missed": 0, "passed": 2, "rejected": 0, "faults": 0}
+    assert "6 inspections belong to no part" in " ".join(found["told"])
+    assert "records of station cell-3" in (recorded / "msa.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("part,reference\n99,good\n98,bad\n", "none of 10 inspections is of a part in this list"),
+        ("part,reference\n30,good\n30,bad\n", "row 2: part 30 is called good in one row and bad in another"),
+        ("part,reference\n30,fine\n", "write good or bad"),
+        ("part\n30\n", "has no reference"),
+        ("inspection,part,reference\n11,30,good\n", "row 1: inspection 11 is not among those since then"),
+        ("inspection,part,reference\nten,30,good\n", "row 1: inspection ten is not among"),
+        ("inspection,part,reference\n1,30,good\n1,31,good\n", "row 2: inspection 1 stands there twice"),
+        ("inspection,part,reference\n1,30,good\n,31,good\n", "row 2: has no inspection"),
+    ],
+)
+def test_a_list_that_is_wrong_is_told_with_its_row(recorded, told, content, says):
+    (recorded / "parts.csv").write_text(content)
+    code, _, err = told("msa", "--since", "1h", "--parts", "parts.csv")
+    assert code == 78
+    assert says in err
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["--since", "1h"], "go together"),
+        (["--parts", "parts.csv"], "go together"),
+        (["--since", "1h", "--parts", "parts.csv", "--good", "good"], "leave TABLE, --good and --bad out"),
+        (["--since", "1h", "--parts", "parts.csv", "--recipe", "cell/recipe.yaml"], "a recipe has no records"),
+    ],
+)
+def test_words_that_do_not_go_with_the_records_are_refused(recorded, told, words, says):
+    code, _, err = told("msa", *words)
+    assert code == 78
+    assert says in err

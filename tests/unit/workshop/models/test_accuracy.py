@@ -9,7 +9,7 @@ import pytest
 
 from edge_inspect.workshop.accuracy import DATA_SETS, DataSet, Run, measure, missing, record, recorded
 from edge_inspect.workshop.accuracy_budgets import BUDGETS, SMALL_SETS, runs
-from edge_inspect.workshop.accuracy_report import write_page
+from edge_inspect.workshop.accuracy_report import held_against, write_page
 
 pytestmark = pytest.mark.torch
 
@@ -29,6 +29,26 @@ def made_set(folder: Path, plate: Plate) -> Path:
     return folder
 
 
+def disturbed(disturbance: str, strength: float, auroc: float | None, rejected: float) -> dict[str, object]:
+    return {
+        "disturbance": disturbance,
+        "strength": strength,
+        "undisturbed": strength in {0, 1},
+        "auroc": auroc,
+        "false_reject_rate": rejected,
+    }
+
+
+DISTURBED = [
+    disturbed("salt_and_pepper", 0, 0.96, 0.0),
+    disturbed("salt_and_pepper", 25, 0.93, 0.01),
+    disturbed("low_light", 1, 0.96, 0.0),
+    disturbed("low_light", 0.5, 0.95, 0.05),
+    disturbed("strong_light", 2.0, 0.4, 0.5),
+    disturbed("shadow", 0.5, 0.9, 0.114),
+]
+
+
 def test_a_run_is_trained_exported_judged_recorded_and_told_on_the_page(tmp_path: Path, plate: Plate) -> None:
     run = Run(family="padim", system="padim", data_set=MADE, settings={"width": 64, "height": 64, "dimensions": 24})
     row = measure(run, data=made_set(tmp_path, plate), work=tmp_path / "work", threads=1, machine="a test")
@@ -42,9 +62,10 @@ def test_a_run_is_trained_exported_judged_recorded_and_told_on_the_page(tmp_path
         out,
         {
             **row,
-            "seed": 1,
             "family": "mdaae_sagan",
-            "robustness": [{"disturbance": "blur", "strength": 1, "auroc": 0.5, "false_reject_rate": 0.25}],
+            "despeckle": True,
+            "image_auroc": 0.96,
+            "robustness": DISTURBED,
         },
     )
     rows = record(out, row)
@@ -54,7 +75,21 @@ def test_a_run_is_trained_exported_judged_recorded_and_told_on_the_page(tmp_path
     page = (out / "accuracy.md").read_text()
     assert f"| padim | {row['image_auroc']:.3f} |" in page
     assert "0.95 met" in page or "0.95 missed" in page
-    assert "| blur | 1 | 0.500 | 0.250 |" in page
+    assert "| strong_light | 2.0 | 0.400 | 0.500 |" in page
+    assert "| screw | yes | 0.960 | 0.930 | 0.969 met |" in page
+    assert "| 0.050 | 0.500 (above) | 0.114 |" in page
+
+
+def test_a_disturbance_that_costs_too_much_is_told_as_missed(tmp_path: Path) -> None:
+    common = {"family": "mdaae_sagan", "set": "screw", "seed": 0, "image_auroc": 0.96, "promise": {"bound": 0.03}, "false_reject_rate": 0.0}
+    told = {
+        None: "| screw | no | 0.960 | not measured | missed | 0.030 |",
+        0.91: "| screw | no | 0.960 | 0.910 | 0.948 missed | 0.030 |",
+    }
+    for auroc, line in told.items():
+        robustness = [disturbed("salt_and_pepper", 25, auroc, 1.0)]
+        assert any(said.startswith(line) for said in held_against([{**common, "robustness": robustness}]))
+    assert not list(held_against([{**common, "robustness": []}]))
 
 
 def test_a_set_of_which_no_size_is_said_keeps_its_pictures_proportions(tmp_path: Path, plate: Plate) -> None:

@@ -3,6 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from edge_inspect.workshop.models import attention
 from edge_inspect.workshop.models.attention import SelfAttention
 
 pytestmark = pytest.mark.torch
@@ -46,6 +47,28 @@ def test_pooled_keys_and_values_are_the_means_of_neighbourhoods(pool: int, maps:
         gathered = functional.scaled_dot_product_attention(*rows)
         assert rows[1].shape == (2, 24 // pool**2, 4)
         torch.testing.assert_close(cells(attention.attended(maps)), gathered)
+
+
+def test_a_large_batch_is_done_part_by_part_with_the_same_result_and_gradient(maps: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch.manual_seed(0)
+    module = SelfAttention(8, heads=2)
+    largest: list[int] = []
+    whole = module._attended
+    monkeypatch.setattr(module, "_attended", lambda some: largest.append(len(some)) or whole(some))
+
+    def gradients() -> list[torch.Tensor]:
+        module.zero_grad()
+        gathered = module.attended(maps)
+        torch.autograd.backward((gathered * torch.arange(24.0).reshape(4, 6)).sum())
+        return [gathered, *(layer.weight.grad.clone() for layer in (module.query, module.key, module.value))]
+
+    at_once = gradients()
+    assert largest == [2]
+    monkeypatch.setattr(attention, "AT_ONCE_BYTES", 2 * 2 * 24 * 24 * 4 - 1)
+    one_by_one = gradients()
+    assert set(largest[1:]) == {1}
+    for got, wanted in zip(one_by_one, at_once, strict=True):
+        torch.testing.assert_close(got, wanted)
 
 
 def test_without_training_the_gate_is_shut_and_nothing_changes(maps: torch.Tensor) -> None:

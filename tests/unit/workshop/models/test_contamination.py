@@ -58,7 +58,16 @@ def test_a_missing_data_set_is_told_with_the_package_that_brings_it(tmp_path: Pa
         load_fashion_mnist(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"", b"no gzip", gzip.compress(b"\0\0\x08\x03"), idx(np.zeros((2, 28), np.uint8)), idx(np.zeros(3))])
+DAMAGED = {
+    "empty": b"",
+    "no gzip": b"no gzip",
+    "cut": gzip.compress(b"\0\0\x08\x03"),
+    "two axes": idx(np.zeros((2, 28), np.uint8)),
+    "eight bytes a value": idx(np.zeros(3)),
+}
+
+
+@pytest.mark.parametrize("content", DAMAGED.values(), ids=DAMAGED)
 def test_a_damaged_file_is_named(content: bytes, folder: Path) -> None:
     (folder / "train-images-idx3-ubyte.gz").write_bytes(content)
     with pytest.raises(ConfigError, match=r"train-images-idx3-ubyte\.gz: .*install Debian's package"):

@@ -221,7 +221,10 @@ def holed(image: np.ndarray, random: np.random.Generator) -> np.ndarray:
     return np.clip(spoilt, 0, 255).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("options", "steps"), [({}, 200), ({"attention": False}, 200), ({"spoil": "paste"}, 400)])
+LOOK_EVERY = 50
+
+
+@pytest.mark.parametrize(("options", "steps"), [({}, 300), ({"attention": False}, 300), ({"spoil": "paste"}, 400)])
 def test_a_tiny_training_tells_planted_defects_from_good_parts(
     options: dict[str, Any], steps: int, plate: Callable[..., np.ndarray]
 ) -> None:
@@ -231,12 +234,16 @@ def test_a_tiny_training_tells_planted_defects_from_good_parts(
     system = small(**options)
     optimizers = system.optimizers()
     learnt_from = torch.from_numpy(np.stack(good[:24]))
-    for _ in range(steps):
-        system.step((learnt_from[torch.randperm(24)[:8]],), optimizers)
-    system.eval()
-    with torch.no_grad():
-        scores = system(torch.from_numpy(np.stack(good[24:] + bad)))[1]
-    assert roc_auc_score([0] * 24 + [1] * 24, scores) >= 0.9
+    looks: list[tuple[float, float]] = []
+    for _ in range(steps // LOOK_EVERY):
+        system.train()
+        for _ in range(LOOK_EVERY):
+            system.step((learnt_from[torch.randperm(24)[:8]],), optimizers)
+        system.eval()
+        with torch.no_grad():
+            scores = system(torch.from_numpy(np.stack(good[24:] + bad)))[1]
+        looks.append((system.stop_loss((learnt_from,)), roc_auc_score([0] * 24 + [1] * 24, scores)))
+    assert min(looks)[1] >= 0.9  # where the training itself would stop; a single step of a GAN may lie beside it on another processor
 
 
 def test_a_spoilt_input_is_to_become_the_whole_good_image(plates: torch.Tensor) -> None:

@@ -199,7 +199,12 @@ def test_an_image_or_a_patch_that_cannot_be_is_refused(overrides: dict[str, int]
 
 
 @pytest.mark.parametrize(
-    "options", [{}, {"border": "pixels", "decision": "svm", "illumination": "both"}, {"same_padding": True, "batch_norm": True}]
+    "options",
+    [
+        {},
+        {"border": "pixels", "decision": "svm", "illumination": "both"},
+        {"same_padding": True, "batch_norm": True, "scaling": "image"},
+    ],
 )
 def test_the_exported_graph_says_what_the_module_says(options: dict[str, Any], plates: torch.Tensor) -> None:
     system = settled(small(**options), plates)
@@ -212,3 +217,12 @@ def test_the_exported_graph_says_what_the_module_says(options: dict[str, Any], p
         expected = [values.numpy() for values in system(plates[3:4])]
     for one, other in zip(found, expected, strict=True):
         assert np.abs(one - other).max() <= 1e-4 * max(np.ptp(expected[0]), np.abs(other).max())
+
+
+def test_an_image_scaled_by_its_own_range_scores_the_same_in_half_the_light(plates: torch.Tensor) -> None:
+    bright = (plates // 2) * 2
+    fixed, by_image = (
+        settled(small(scaling=scaling), bright).cells(torch.cat([bright[:1], bright[:1] // 2])) for scaling in ("fixed", "image")
+    )
+    assert (fixed[0] - fixed[1]).abs().max() > 0.01
+    torch.testing.assert_close(by_image[0], by_image[1])

@@ -3,7 +3,15 @@ import torch
 from torch import nn
 
 from edge_inspect.workshop.models.triplet import TripletConfig
-from edge_inspect.workshop.models.triplet_network import TripletNetwork, cut_patches, distances, grey_from_planes, seen_px, triplet_loss
+from edge_inspect.workshop.models.triplet_network import (
+    TripletNetwork,
+    cut_patches,
+    distances,
+    grey_from_planes,
+    scaled_by_image,
+    seen_px,
+    triplet_loss,
+)
 
 pytestmark = pytest.mark.torch
 
@@ -74,3 +82,9 @@ def test_grey_is_divided_by_255_and_colour_is_weighed() -> None:
     assert grey_from_planes(torch.full((1, 1, 2, 2), 51.0)).unique().item() == pytest.approx(0.2)
     colours = torch.tensor([255.0, 0.0, 0.0]).view(1, 3, 1, 1)
     assert grey_from_planes(colours).item() == pytest.approx(0.299)
+
+
+def test_every_image_is_scaled_by_its_own_range_and_a_plain_one_stays_finite() -> None:
+    images = torch.tensor([[0.2, 0.4, 0.6], [0.1, 0.1, 0.9], [0.5, 0.5, 0.5]]).view(3, 1, 1, 3)
+    wanted = torch.tensor([[0.0, 0.5, 1.0], [0.0, 0.0, 1.0], [0.0, 0.0, 0.0]]).view(3, 1, 1, 3)
+    torch.testing.assert_close(scaled_by_image(images), wanted)
