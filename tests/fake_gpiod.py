@@ -39,6 +39,8 @@ class Board:
 
     Attributes:
         broken: every call on a line fails, as of a USB chip that was pulled out.
+        stuck: a change of outputs fails, and nothing else.
+        slow_s: a change of outputs takes so long [s].
         refuse: error numbers that opening a chip, or requesting lines, ends with.
     """
 
@@ -46,6 +48,8 @@ class Board:
         self.lock = threading.Condition()
         self.chips = {f"/dev/{name}": [FakeLine(line) for line in lines] for name, lines in chips.items()}
         self.broken = False
+        self.stuck = False
+        self.slow_s = 0.0
         self.refuse_open: int | None = None
         self.refuse_request: int | None = None
 
@@ -161,6 +165,9 @@ class FakeRequest:
             self._board.lock.notify_all()
 
     def set_values(self, values: dict[int, Value]) -> None:
+        time.sleep(self._board.slow_s)
+        if self._board.stuck:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
         with self._board.lock:
             self._board.use()
             for offset, value in values.items():

@@ -282,6 +282,7 @@ class GpioPlc(SharedHandshake):
         self._set({"results_valid": False} if not self._results.valid else {})
         self._set({**self._results.levels, **self._state(status, now_ns)})
         self._set({"results_valid": self._results.valid})
+        self._results.stand(time.monotonic_ns())
 
     def _state(self, status: Status, now_ns: int) -> dict[str, bool]:
         alive = now_ns - self._heard_ns < SILENT_NS + self._deadline_ms * MS_NS

@@ -29,6 +29,7 @@ class ResultLines:
         self._shown: Result | None = None
         self._newest = 0
         self._change_ns = 0
+        self._to_stand_ns = 0
 
     @property
     def levels(self) -> dict[str, bool]:
@@ -54,19 +55,24 @@ class ResultLines:
             return self._end(status, now_ns)
         if status.results_valid and now_ns >= self._change_ns:
             self._shown, self._newest = status.result, status.acquisition_id
-            self._change_ns = now_ns + self._pulse_ns
+            self._change_ns, self._to_stand_ns = now_ns + self._pulse_ns, self._pulse_ns
         return False
+
+    def stand(self, now_ns: int) -> None:
+        """The levels are on the lines: a pulse or gap that began with them counts from here, so that none is shorter than asked for."""
+        if self._to_stand_ns:
+            self._change_ns, self._to_stand_ns = now_ns + self._to_stand_ns, 0
 
     def _end(self, status: Status, now_ns: int) -> bool:
         if not self._over(status, now_ns):
             return False
         self._shown = None
-        self._change_ns = now_ns + self._gap_ns
+        self._change_ns, self._to_stand_ns = now_ns + self._gap_ns, self._gap_ns
         return self._hold != "until-ack"
 
     def _over(self, status: Status, now_ns: int) -> bool:
         if self._hold == "until-ack":
             return not status.results_valid or status.result is not self._shown
-        if now_ns < self._change_ns:
+        if now_ns < self._change_ns or self._to_stand_ns:  # not on the lines yet: the chip did not take it
             return False
         return self._hold == "pulse" or status.acquisition_id != self._newest or status.counters.waiting > 1

@@ -85,5 +85,6 @@ def installed(machine):
 def station(machine, installed):
     """The example station, Ready."""
     machine.run("systemctl", "reset-failed", UNIT, check=False)
-    machine.run("systemctl", "start", UNIT)
+    started = machine.run("systemctl", "start", UNIT, check=False)
+    assert started.returncode == 0, f"{started.stderr}\n{machine.journal(UNIT)[-3000:]}"
     return machine.wait(UNIT, SubState="running")

@@ -12,8 +12,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -26,6 +26,8 @@ BOOT_S = 60
 POWER_OFF_S = 20
 # What this machine's root would start beside systemd itself is not asked for: the default target is the basic one.
 TARGET = "systemd.unit=basic.target"
+ENTER = 'until [ "$1" = -- ]; do echo $$ >"$1/cgroup.procs" || exit; shift; done; shift; exec "$@"'
+"""Of a shell: go into the control groups up to `--`, then become the command after it."""
 
 
 class NoMachine(Exception):
@@ -117,7 +119,9 @@ class Machine:
         command += ["--console=pipe", "--kill-signal=SIGRTMIN+4", "--hostname=station"]
         command += [f"--bind-ro={outside}:{inside}" for outside, inside in self._binds.items()]
         log = undo.enter_context((self._folder / "boot.log").open("wb"))
-        booted = subprocess.Popen([*command, TARGET], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        groups = [undo.enter_context(_group_of_its_own(parent, self._folder.name)) for parent in _our_groups()]
+        entering = ["sh", "-c", ENTER, "enter", *groups, "--"]
+        booted = subprocess.Popen([*entering, *command, TARGET], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         undo.callback(_power_off, booted)
         until = time.monotonic() + BOOT_S
         while not self._is_up(booted.pid):
@@ -144,6 +148,35 @@ def must_be_possible() -> None:
     for tool in ("systemd-nspawn", "nsenter", "mount"):
         if shutil.which(tool) is None:
             raise NoMachine(f"there is no {tool} here; Debian: apt-get install systemd-container")
+
+
+def _our_groups() -> list[Path]:
+    """This process's control groups in the hierarchies that systemd keeps its services in."""
+    places = {}
+    for line in Path("/proc/mounts").read_text().splitlines():
+        _, place, kind, options, *_ = line.split()
+        if kind == "cgroup2":
+            places[""] = place
+        elif kind == "cgroup" and "name=systemd" in options.split(","):
+            places["name=systemd"] = place
+    ours = (line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines())
+    return [Path(f"{places[name]}{group}") for _, name, group in ours if name in places]
+
+
+@contextmanager
+def _group_of_its_own(parent: Path, name: str) -> Iterator[str]:
+    """A control group for one machine: two in one would each take the other's services for its own, and take their groups away."""
+    group = parent / name
+    try:
+        group.mkdir()
+    except OSError as error:
+        raise NoMachine(f"{group}: no control group can be made here: {error.strerror}") from error
+    try:
+        yield str(group)
+    finally:
+        for folder, _, _ in os.walk(group, topdown=False):
+            with suppress(OSError):  # somebody is still in it
+                Path(folder).rmdir()
 
 
 def _mount(undo: ExitStack, *words: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -81,7 +82,9 @@ def test_a_result_stands_before_results_valid_comes_on_and_until_it_is_off(board
         assert ok_on <= valid_on <= valid_off <= ok_off
 
 
-def test_two_results_are_two_pulses_with_a_gap(board: Board):
+@pytest.mark.parametrize("slow_s", [0, 0.01])
+def test_two_results_are_two_pulses_with_a_gap_however_slow_the_chip_is(board: Board, slow_s: float):
+    board.slow_s = slow_s
     with ready(pulse_ms=30, gap_ms=25) as plc:
         for _ in range(2):
             plc.emit(inspection(Verdict.NG, plc.begin(time.monotonic_ns() + 30_000_000_000)))
@@ -247,6 +250,20 @@ def test_a_chip_that_is_pulled_out_is_an_alarm_and_the_wire_comes_back_with_it(b
         board.wait_for("OK", False)
         plc.ready(True)
         assert triggered(plc, board) == 2
+
+
+def test_a_result_that_the_chip_did_not_take_stands_in_full_when_it_is_back(board: Board, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(gpio, "RETRY_S", 0.02)
+    with ready(pulse_ms=20) as plc:
+        acquisition = triggered(plc, board)
+        board.wait_for("READY", False)
+        board.stuck = True
+        with contextlib.suppress(PlcError):
+            plc.emit(inspection(Verdict.NG, acquisition))
+        time.sleep(0.1)
+        board.stuck = False
+        on, off = board.wait_for("NG", True), board.wait_for("NG", False)
+        assert off - on >= 20e6
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
