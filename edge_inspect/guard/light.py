@@ -13,6 +13,7 @@ import numpy.typing as npt
 from edge_inspect.config.recipe import Rectangle
 from edge_inspect.datatypes import UInt8Image
 from edge_inspect.errors import ConfigError
+from edge_inspect.rests import Rests
 
 Numbers = npt.NDArray[np.float64]
 
@@ -40,14 +41,15 @@ ADVICE = ("check the light", "check lens and focus", "check the light")
 class Light:
     """Watches pictures of one kind: as the network sees them, or a patch of the frame."""
 
-    def __init__(self, reference: Sequence[UInt8Image], *, still: bool, what: str = "picture") -> None:
+    def __init__(self, reference: Sequence[UInt8Image], *, still: bool, what: str = "picture", rests: Rests | None = None) -> None:
         """Watch against the calibration frames (H, W, C) uint8; `still` where what they show always lies in the same place."""
         self._what = what
-        small = [_small(image) for image in reference]
-        looks = np.array([_look(image) for image in small])
+        rests = rests or Rests(share=1)
+        small = [_small(image) for image in rests.between(reference)]
+        looks = np.array([_look(image) for image in rests.between(small)])
         self._centre, self._spread = np.median(looks, axis=0), looks.std(axis=0)
         self._patch = np.mean(small, axis=0) if still else None
-        shifts = np.array([_shift(image, self._patch) for image in small] if self._patch is not None else [(0.0, 0.0)])
+        shifts = np.array([_shift(image, self._patch) for image in rests.between(small)] if self._patch is not None else [(0.0, 0.0)])
         self._shift_centre, self._shift_spread = np.median(shifts, axis=0), shifts.std(axis=0)
         self._looks: deque[tuple[float, ...]] = deque(maxlen=AVERAGED)
 

@@ -14,6 +14,7 @@ from edge_inspect.errors import ConfigError
 from edge_inspect.geometry import warp
 from edge_inspect.guard.drift import Drift
 from edge_inspect.guard.light import Light, patch_view
+from edge_inspect.rests import Rests
 from edge_inspect.thresholds import Thresholds
 from edge_inspect.thresholds.frames import Looks, load_looks
 
@@ -69,8 +70,16 @@ class Guard:
         return "; ".join(said for said in (self.light, self.drift) if said)
 
 
-def open_guard(recipe: Recipe, thresholds: Thresholds | None = None, *, look_every_s: float = LOOK_EVERY_S) -> Guard:
+def open_guard(
+    recipe: Recipe, thresholds: Thresholds | None = None, *, look_every_s: float = LOOK_EVERY_S, rests: Rests | None = None
+) -> Guard:
     """A guard against the calibration frames of these thresholds, beside the recipe's; None means what stands there.
+
+    Args:
+        recipe: of the parts that are guarded.
+        thresholds: see above.
+        look_every_s: a picture is looked at so often at most [s].
+        rests: taken between frame and frame; None: none.
 
     Raises:
         ConfigError: there are none, they are of another calibration, or too few.
@@ -84,15 +93,16 @@ def open_guard(recipe: Recipe, thresholds: Thresholds | None = None, *, look_eve
         raise ConfigError(
             "the calibration frames are of single tiles, as `teach` keeps them; calibrate with --apply once to guard by the whole"
         )
-    patch = None if recipe.reference_patch is None else _patch_light(recipe.reference_patch, frames)
-    light = Light(list(frames.pictures), still=recipe.locator is None)
+    patch = None if recipe.reference_patch is None else _patch_light(recipe.reference_patch, frames, rests)
+    light = Light(list(frames.pictures), still=recipe.locator is None, rests=rests)
     return Guard(Drift(frames.sample.tolist()), light, patch, look_every_s=look_every_s)
 
 
-def _patch_light(where: Rectangle, frames: Looks) -> PatchLight:
+def _patch_light(where: Rectangle, frames: Looks, rests: Rests | None) -> PatchLight:
     if frames.patches is None or frames.patch_at is None or frames.patch_at.tolist() != list(where.as_tuple):
         raise ConfigError(
             "the calibration frames hold no reference_patch of this place; calibrate with --apply once to guard by it, or remove it from "
             "recipe.yaml"
         )
-    return PatchLight(Light(list(frames.patches[..., np.newaxis]), still=True, what="reference patch"), where)
+    light = Light(list(frames.patches[..., np.newaxis]), still=True, what="reference patch", rests=rests)
+    return PatchLight(light, where)

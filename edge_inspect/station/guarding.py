@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from threading import Thread
 
 from edge_inspect.datatypes import Inspection, Notices
@@ -12,12 +11,16 @@ from edge_inspect.errors import ConfigError
 from edge_inspect.guard import Guard, open_guard
 from edge_inspect.inspector import Inspector
 from edge_inspect.protocols import Note, Plc, TakesNotices
+from edge_inspect.rests import Rests
 from edge_inspect.station.deeds import guarded
 from edge_inspect.station.delivery import Delivery
 from edge_inspect.time_left import THE_END
 
 LEAVE_WITHIN_S = 10.0
 """Longest wait at the end for a guard that is being opened beside the line [s]."""
+
+SHARE = 0.1
+"""Of one core, for opening a guard beside the line."""
 
 
 class NoticeBoard:
@@ -46,16 +49,17 @@ class Opened:
 class Opening:
     """Opens guards in a thread, one at a time; only the one asked for last is given. Everything but the thread is called by the line's.
 
-    Unpacking and looking through a hundred calibration frames takes a quarter of a second: parts must not wait for it.
+    Looking through a hundred calibration frames takes a tenth of a second of the processor: parts must not wait for it.
     """
 
     def __init__(self) -> None:
-        self._wanted: Callable[[], Guard] | None = None
+        self._wanted: Callable[[Rests], Guard] | None = None
+        self._rests = Rests(SHARE)
         self._thread: Thread | None = None
         self._opened = Opened()
 
-    def start(self, open_it: Callable[[], Guard]) -> None:
-        """Begin to open a guard; it is there when `take` gives it."""
+    def start(self, open_it: Callable[[Rests], Guard]) -> None:
+        """Begin to open a guard, with rests; it is there when `take` gives it."""
         self._wanted = open_it
         self._go_on()
 
@@ -70,6 +74,7 @@ class Opening:
     def close(self) -> Opened | None:
         """Wait for what is being opened, and give it as `take` does; nothing further is opened."""
         self._wanted = None
+        self._rests.hurry()
         if self._thread is not None:
             self._thread.join(THE_END.at_most(LEAVE_WITHIN_S))
         return self.take()
@@ -80,9 +85,9 @@ class Opening:
         self._thread, self._wanted = Thread(target=self._open, args=(self._wanted,), name="guard", daemon=True), None
         self._thread.start()
 
-    def _open(self, open_it: Callable[[], Guard]) -> None:
+    def _open(self, open_it: Callable[[Rests], Guard]) -> None:
         try:
-            self._opened = Opened(guard=open_it())
+            self._opened = Opened(guard=open_it(self._rests))
         except ConfigError as error:
             self._opened = Opened(error=str(error))
         except Exception as error:  # it is said, whatever it is: a line that nobody watches must not look like one that is well
@@ -112,7 +117,8 @@ class Guarding:
         self._guard = None
         self._board.show(check_light=False, recalibrate=False)
         self._delivery.alarm("guard", "")
-        self._opening.start(partial(open_guard, inspector.recipe, inspector.thresholds))
+        recipe, thresholds = inspector.recipe, inspector.thresholds
+        self._opening.start(lambda rests: open_guard(recipe, thresholds, rests=rests))
 
     def look(self) -> None:
         """Between two parts: has the guard been opened? Why that cannot be is an alarm."""

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 from zipfile import BadZipFile
 
 import numpy as np
@@ -32,6 +33,9 @@ CALIBRATIONS = 5
 _NAMED = "calibration-frames-{}.npz"
 _UNNAMED = "calibration-frames.npz"
 """As an older version wrote them: whose they are is told by their sample."""
+
+_HASH_BYTES = 32
+_PIECE_BYTES = 1 << 18
 
 _WHERE_THERE = ("zones", "zone_peaks", "views", "patches", "patch_at")
 
@@ -199,21 +203,39 @@ def _is_of(frames: CalibrationFrames, thresholds: Thresholds) -> bool:
     return (float(sample.min()), float(np.median(sample)), float(sample.max())) == (told.minimum, told.median, told.maximum)
 
 
-def _read(file: Path, unpacked: Callable[[bytes], Found]) -> Found:
+def _read(file: Path, unpacked: Callable[[BinaryIO], Found]) -> Found:
     try:
-        content = file.read_bytes()
+        content = file.open("rb")
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}; check the permissions") from error
-    if hashlib.sha256(content[:-32]).digest() != content[-32:]:
-        raise ConfigError(f"{file}: is damaged: its hash is not that of its content; calibrate with --apply once more")
+    with content:
+        return _unpacked_by(unpacked, content, file)
+
+
+def _unpacked_by(unpacked: Callable[[BinaryIO], Found], content: BinaryIO, file: Path) -> Found:
     try:
-        return unpacked(content[:-32])
+        if not _is_whole(content):
+            raise ConfigError(f"{file}: is damaged: its hash is not that of its content; calibrate with --apply once more")
+        return unpacked(content)
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}; check the disk") from error
     except (KeyError, ValueError, BadZipFile) as error:
         raise ConfigError(f"{file}: not calibration frames of this version: {error}; calibrate with --apply once more") from error
 
 
-def _unpacked(content: bytes) -> CalibrationFrames:
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+def _is_whole(content: BinaryIO) -> bool:
+    """Whether the hash at the end of a file is that of what stands before it; it is read in pieces, and from its beginning again next."""
+    left, digest = os.fstat(content.fileno()).st_size - _HASH_BYTES, hashlib.sha256()
+    while left > 0 and (piece := content.read(min(left, _PIECE_BYTES))):
+        digest.update(piece)
+        left -= len(piece)
+    told = content.read(_HASH_BYTES)
+    content.seek(0)
+    return told == digest.digest()
+
+
+def _unpacked(content: BinaryIO) -> CalibrationFrames:
+    with np.load(content, allow_pickle=False) as arrays:
         return CalibrationFrames(
             images=arrays["images"],
             searched=np.unpackbits(arrays["searched"], axis=2, count=int(arrays["cells"][1])).astype(np.bool_),
@@ -226,9 +248,10 @@ def _unpacked(content: bytes) -> CalibrationFrames:
         )
 
 
-def _looks(content: bytes) -> Looks:
-    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+def _looks(content: BinaryIO) -> Looks:
+    with np.load(content, allow_pickle=False) as arrays:
         if "views" not in arrays:
+            content.seek(0)
             return _looks_of(_unpacked(content))
         there = {name: arrays.get(name) for name in ("patches", "patch_at")}
         return Looks(pictures=arrays["views"][..., np.newaxis], are_views=True, sample=arrays["sample"], **there)

@@ -91,6 +91,8 @@ def test_under_load_what_was_read_is_recorded(cell):
         _wait_for(lambda: len(plc.answers) > 20)
         end(process)
         thread.join(30)
+    with running(cell) as process:  # a trigger that came while the station was closing is a FAULT that stands in the crash note until now
+        end(process)
     read = [(answer.acquisition, answer.verdict.value) for answer in plc.answers]
     assert set(read) <= set(rows(cell))
     assert [(line["acquisition"], line["verdict"]) for line in logged(cell)] == rows(cell)
