@@ -57,11 +57,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Leave what stands now out of every later garbage collection.
+    """Leave what stands now out of every later garbage collection, and give back what the start has freed.
 
     A full one over what is imported and opened holds every thread for some 50 ms; it is rare, and would be one part's deadline.
     """
+    from edge_inspect.freed_memory import give_back_freed_memory
+
     gc.collect()
+    give_back_freed_memory()
     gc.freeze()
     try:
         yield

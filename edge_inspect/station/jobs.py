@@ -16,6 +16,9 @@ from edge_inspect.time_left import THE_END
 LEAVE_WITHIN_S = 10.0
 """Longest wait at the end for an engine that is being opened or closed beside the line [s]."""
 
+SETTLED_S = 1.0
+"""So long after an engine was closed the line's thread has let go of the last that it held of it [s]."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NextJob:
@@ -48,6 +51,7 @@ class JobChange:
         self._under_way = False
         self._working: list[threading.Thread] = []
         self._ready: NextJob | None = None
+        self._ending = threading.Event()
 
     @property
     def under_way(self) -> bool:
@@ -67,11 +71,12 @@ class JobChange:
         return ready
 
     def give_up(self, opened: ExitStack) -> None:
-        """Close the inspector that no longer serves, beside the line."""
-        self._run(lambda: _close_and_trim(opened))
+        """Close the inspector that no longer serves, beside the line, and give back what it held."""
+        self._run(lambda: self._close_and_trim(opened))
 
     def close(self) -> None:
         """Wait for what is being opened or closed, and close what nobody took."""
+        self._ending.set()
         for thread in self._working:
             thread.join(THE_END.at_most(LEAVE_WITHIN_S))
         if (left := self.take()) is not None:
@@ -99,7 +104,8 @@ class JobChange:
         thread.start()
         self._working = [*(other for other in self._working if other.is_alive()), thread]
 
-
-def _close_and_trim(opened: ExitStack) -> None:
-    opened.close()
-    give_back_freed_memory()
+    def _close_and_trim(self, opened: ExitStack) -> None:
+        opened.close()
+        if self._beside:
+            self._ending.wait(SETTLED_S)
+        give_back_freed_memory()

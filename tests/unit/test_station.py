@@ -548,12 +548,25 @@ def test_an_engine_that_belongs_to_its_thread_is_opened_in_the_lines_own():
 def test_the_memory_of_an_engine_that_no_longer_serves_is_given_back(monkeypatch):
     done = []
     monkeypatch.setattr("edge_inspect.station.jobs.give_back_freed_memory", lambda: done.append("given back"))
+    monkeypatch.setattr("edge_inspect.station.jobs.SETTLED_S", 60.0)
     jobs = JobChange(nullcontext)
     opened = ExitStack()
     opened.callback(done.append, "closed")
     jobs.give_up(opened)
+    while not done:
+        time.sleep(0.001)
+    assert done == ["closed"]  # the line's thread may hold something of it still
     jobs.close()
     assert done == ["closed", "given back"]
+
+
+def test_nobody_waits_for_the_memory_of_an_engine_longer_than_it_takes_to_settle(monkeypatch):
+    given_back = threading.Event()
+    monkeypatch.setattr("edge_inspect.station.jobs.give_back_freed_memory", given_back.set)
+    monkeypatch.setattr("edge_inspect.station.jobs.SETTLED_S", 0.01)
+    jobs = JobChange(nullcontext)
+    jobs.give_up(ExitStack())
+    assert given_back.wait(10)
 
 
 def test_a_trigger_the_wire_had_to_miss_stands_in_the_records_as_the_fault_it_said(serve):
