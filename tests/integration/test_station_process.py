@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import signal
 import sqlite3
@@ -27,9 +28,10 @@ def log_of(cell):
 
 
 def _wait_for(is_so):
-    """The status file follows within half a second; give it ten."""
-    until = time.monotonic() + 10
-    while not is_so() and time.monotonic() < until:
+    """The status file follows within half a second; give it thirty."""
+    until = time.monotonic() + 30
+    while not is_so():
+        assert time.monotonic() < until, f"{inspect.getsource(is_so).strip()}: not so within thirty seconds"
         time.sleep(0.01)
 
 
