@@ -639,7 +639,7 @@ def test_parts_go_on_while_a_guard_is_opened_at_the_start_and_for_new_thresholds
     new = read_thresholds(path).model_copy(update={"image_threshold": 33.0})
     parts_may_end, waited = threading.Event(), []
 
-    def opened(recipe, thresholds):
+    def opened(recipe, thresholds, *, rests):
         waited.append((threading.current_thread().name, parts_may_end.wait(3)))
         raise ConfigError("no frames; calibrate")
 
@@ -665,7 +665,7 @@ def test_parts_go_on_while_a_guard_is_opened_at_the_start_and_for_new_thresholds
 def test_a_file_that_is_not_taken_over_leaves_the_guard_as_it_was(serve, live, recipe_file, monkeypatch):
     opened = []
 
-    def fail(recipe, thresholds):
+    def fail(recipe, thresholds, *, rests):
         opened.append(recipe)
         raise ConfigError("no frames")
 
