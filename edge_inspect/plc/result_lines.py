@@ -53,7 +53,7 @@ class ResultLines:
         """Show what is to be shown now; whether the result that was shown is to be acknowledged, since nobody else does."""
         if self._shown is not None:
             return self._end(status, now_ns)
-        if status.results_valid and now_ns >= self._change_ns:
+        if status.results_valid and self._is_due(now_ns):
             self._shown, self._newest = status.result, status.acquisition_id
             self._change_ns, self._to_stand_ns = now_ns + self._pulse_ns, self._pulse_ns
         return False
@@ -73,6 +73,10 @@ class ResultLines:
     def _over(self, status: Status, now_ns: int) -> bool:
         if self._hold == "until-ack":
             return not status.results_valid or status.result is not self._shown
-        if now_ns < self._change_ns or self._to_stand_ns:  # not on the lines yet: the chip did not take it
+        if not self._is_due(now_ns):
             return False
         return self._hold == "pulse" or status.acquisition_id != self._newest or status.counters.waiting > 1
+
+    def _is_due(self, now_ns: int) -> bool:
+        """Whether the pulse or gap is over; never before its levels are on the lines, which a chip may refuse."""
+        return not self._to_stand_ns and now_ns >= self._change_ns

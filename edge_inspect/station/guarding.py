@@ -49,7 +49,7 @@ class Opened:
 class Opening:
     """Opens guards in a thread, one at a time; only the one asked for last is given. Everything but the thread is called by the line's.
 
-    Looking through a hundred calibration frames takes a tenth of a second of the processor: parts must not wait for it.
+    Looking through a hundred calibration frames at once would take the processor from a part: parts must not wait for it.
     """
 
     def __init__(self) -> None:

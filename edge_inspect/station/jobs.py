@@ -17,7 +17,7 @@ LEAVE_WITHIN_S = 10.0
 """Longest wait at the end for an engine that is being opened or closed beside the line [s]."""
 
 SETTLED_S = 1.0
-"""So long after an engine was closed the line's thread has let go of the last that it held of it [s]."""
+"""So long after an engine was closed no other thread should hold anything of it any more [s]."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -205,20 +205,12 @@ def _is_of(frames: CalibrationFrames, thresholds: Thresholds) -> bool:
 
 def _read(file: Path, unpacked: Callable[[BinaryIO], Found]) -> Found:
     try:
-        content = file.open("rb")
+        with file.open("rb") as content:
+            if not _is_whole(content):
+                raise ConfigError(f"{file}: is damaged: its hash is not that of its content; calibrate with --apply once more")
+            return unpacked(content)
     except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}; check the permissions") from error
-    with content:
-        return _unpacked_by(unpacked, content, file)
-
-
-def _unpacked_by(unpacked: Callable[[BinaryIO], Found], content: BinaryIO, file: Path) -> Found:
-    try:
-        if not _is_whole(content):
-            raise ConfigError(f"{file}: is damaged: its hash is not that of its content; calibrate with --apply once more")
-        return unpacked(content)
-    except OSError as error:
-        raise ConfigError(f"{file}: cannot be read: {error.strerror}; check the disk") from error
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}; check the permissions and the disk") from error
     except (KeyError, ValueError, BadZipFile) as error:
         raise ConfigError(f"{file}: not calibration frames of this version: {error}; calibrate with --apply once more") from error
 
